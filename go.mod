@@ -1,0 +1,3 @@
+module github.com/beesting-otel/beesting
+
+go 1.26.0
