@@ -1,0 +1,156 @@
+// Package parts makes what a node needs on a machine with Go, apt and the
+// module proxy, but no image registry: containerd, runc and a few images, put
+// together in one directory. What takes long is made once and kept in a cache.
+package parts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// containerdVersion is what the scenarios run on. ctd's configuration is in the
+// format of this version.
+const containerdVersion = "v2.4.2"
+
+// Maker makes parts. Its methods are for one goroutine.
+type Maker struct {
+	cache  string
+	module string
+	log    func(string)
+}
+
+// CacheDir is where built and downloaded things are kept: $BEESTING_CACHE, or
+// "beesting" below the user's cache directory.
+func CacheDir(getenv func(string) string) (string, error) {
+	if dir := getenv("BEESTING_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	if dir := getenv("XDG_CACHE_HOME"); dir != "" {
+		return filepath.Join(dir, "beesting"), nil
+	}
+	home := getenv("HOME")
+	if home == "" {
+		return "", errors.New("cache directory: none of BEESTING_CACHE, XDG_CACHE_HOME and HOME is set")
+	}
+	return filepath.Join(home, ".cache", "beesting"), nil
+}
+
+// New returns a maker that keeps its work in cache and builds this module's
+// own programs from the source tree at module. log gets one line per step.
+func New(cache, module string, log func(string)) *Maker {
+	return &Maker{cache: cache, module: module, log: log}
+}
+
+// Containerd builds containerd, its runc shim and ctr from the module proxy and
+// returns their directory. The first time takes minutes.
+func (m *Maker) Containerd(ctx context.Context) (string, error) {
+	dir := filepath.Join(m.cache, "containerd", containerdVersion+"-"+runtime.GOARCH)
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	m.log("containerd " + containerdVersion + ": building from source, once (3 to 5 minutes of CPU time)")
+	err := atomically(dir, func(tmp string) error {
+		const path = "github.com/containerd/containerd/v2/cmd/"
+		// Static, so that they run in a guest without libraries, and without the
+		// snapshotters that need C libraries.
+		return m.goTool(ctx, "containerd "+containerdVersion, []string{"GOBIN=" + tmp, "GOGC=400"},
+			"install", "-v", "-ldflags", "-s -w", "-tags", "no_btrfs no_devmapper no_zfs",
+			path+"containerd@"+containerdVersion,
+			path+"containerd-shim-runc-v2@"+containerdVersion,
+			path+"ctr@"+containerdVersion)
+	})
+	if err != nil {
+		return "", fmt.Errorf("containerd %s: %w", containerdVersion, err)
+	}
+	return dir, nil
+}
+
+// Build builds commands of this module, static, into dir. Packages are given as
+// "./cmd/beesting".
+func (m *Maker) Build(ctx context.Context, dir string, packages ...string) error {
+	args := append([]string{"build", "-v", "-trimpath", "-ldflags", "-s -w", "-o", dir + "/"}, packages...)
+	if err := m.goTool(ctx, "beesting", nil, args...); err != nil {
+		return fmt.Errorf("build of %v: %w", packages, err)
+	}
+	return nil
+}
+
+// BuildTest builds a package's tests with a build tag into the static test
+// binary file.
+func (m *Maker) BuildTest(ctx context.Context, file, tag, pkg string) error {
+	err := m.goTool(ctx, "tests", nil, "test", "-c", "-v", "-trimpath", "-ldflags", "-s -w", "-tags", tag, "-o", file, pkg)
+	if err != nil {
+		return fmt.Errorf("tests of %s: %w", pkg, err)
+	}
+	return nil
+}
+
+// goTool runs the go command in the module's directory and logs, every few
+// seconds, how many packages it has compiled so far.
+func (m *Maker) goTool(ctx context.Context, what string, env []string, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = m.module
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	p := newProgress(what, m.log)
+	defer p.stop()
+	cmd.Stdout, cmd.Stderr = p, p
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("go %s: %w\n%s", args[0], err, p.tail())
+	}
+	return nil
+}
+
+// atomically makes the directory dir: fill writes into a temporary one beside
+// it, which gets its name when it is complete. When somebody else was quicker,
+// theirs stands.
+func atomically(dir string, fill func(tmp string) error) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := fill(tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, statErr := os.Stat(dir); statErr != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyFile(dst, src string, mode os.FileMode) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(dst, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	return out.Close()
+}
