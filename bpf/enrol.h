@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+
+static __noinline int enrol_inode(struct file *file, struct inode *inode, __u64 watched_by)
+{
+	struct watch w = {};
+
+	if (self_tid() != enrol.tid)
+		return 0;
+	if (enrol.op == ENROL_REMOVE) {
+		if (watched_by == enrol.placement && !watch_remove(inode))
+			enrol.done++;
+		return 0;
+	}
+	if (watched_by) {
+		enrol.conflict = watched_by;
+		return 0;
+	}
+	w.placement = enrol.placement;
+	if (LOAD(file, f_mode) & FMODE_INTERNAL)
+		w.flags = WATCH_BACKING;
+	if (watch_add(inode, &w))
+		enrol.failed++;
+	else
+		enrol.done++;
+	return 0;
+}
+
+/* A watched inode is being opened. */
+static __noinline int touched(struct file *file, struct inode *inode, struct watch *w)
+{
+	if (w->flags & WATCH_BACKING && LOAD(file, f_mode) & FMODE_INTERNAL)
+		/* The overlay inode above it has been reported already. */
+		return enrol.tid ? enrol_inode(file, inode, w->placement) : 0;
+	if (self_tid())
+		return enrol.tid ? enrol_inode(file, inode, w->placement) : 0;
+	return report(file, inode, w->placement);
+}
+
+/*
+ * What every open on the machine runs: one look-up, and one load that is zero
+ * but for the moment when a watch is being set.
+ */
+static __always_inline void on_open(struct file *file)
+{
+	struct inode *inode = LOAD(file, f_inode);
+	struct watch *w = watch_find(inode);
+
+	if (w)
+		touched(file, inode, w);
+	else if (enrol.tid)
+		enrol_inode(file, inode, 0);
+}

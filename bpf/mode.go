@@ -1,0 +1,165 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Mode is a way to attach at security_file_open.
+type Mode string
+
+// The modes. Their text is what command lines and configuration say.
+const (
+	// ModeAuto takes the first of the others that works, in their order.
+	ModeAuto   Mode = "auto"
+	ModeLSM    Mode = "lsm"
+	ModeFentry Mode = "fentry"
+	ModeKprobe Mode = "kprobe"
+)
+
+// Modes returns the modes that attach, best first.
+func Modes() []Mode {
+	return []Mode{ModeLSM, ModeFentry, ModeKprobe}
+}
+
+// ParseMode accepts the text of a mode; an empty text is ModeAuto.
+func ParseMode(s string) (Mode, error) {
+	switch m := Mode(s); m {
+	case "":
+		return ModeAuto, nil
+	case ModeAuto, ModeLSM, ModeFentry, ModeKprobe:
+		return m, nil
+	default:
+		return "", fmt.Errorf("attach mode %q: want auto, lsm, fentry or kprobe", s)
+	}
+}
+
+// Errors to tell apart with errors.Is.
+var (
+	// ErrNoBTF: the kernel doesn't describe its types, so no mode can be loaded.
+	ErrNoBTF = errors.New("no kernel BTF (needs CONFIG_DEBUG_INFO_BTF=y and a readable /sys/kernel/btf/vmlinux)")
+	// ErrHookSilent: the program is attached and does not run.
+	ErrHookSilent = errors.New("attached, but the hook does not run")
+	// ErrUnsupported: not Linux on amd64 or arm64.
+	ErrUnsupported = errors.New("needs Linux on amd64 or arm64")
+	// ErrFlushed ends a series of Reads after Flush.
+	ErrFlushed = errors.New("events flushed")
+	// ErrNotRegular: only regular files can be watched.
+	ErrNotRegular = errors.New("not a regular file")
+	// ErrTooMany: MaxWatches are set.
+	ErrTooMany = errors.New("no room for another watch")
+)
+
+// WatchedError is returned for an inode that another placement watches.
+type WatchedError struct {
+	Placement uint64
+}
+
+func (e *WatchedError) Error() string {
+	return fmt.Sprintf("inode already watched by placement %#x", e.Placement)
+}
+
+// Attempt is the outcome of trying one mode; Err is nil where it works.
+type Attempt struct {
+	Mode Mode
+	Err  error
+}
+
+// OpenError says why none of the modes could be had.
+type OpenError struct {
+	Attempts []Attempt
+}
+
+func (e *OpenError) Error() string {
+	var b strings.Builder
+	b.WriteString("no attach mode works: ")
+	for i, a := range e.Attempts {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%s: %v", a.Mode, a.Err)
+	}
+	return b.String()
+}
+
+// Unwrap gives errors.Is and errors.As each attempt's error.
+func (e *OpenError) Unwrap() []error {
+	errs := make([]error, len(e.Attempts))
+	for i, a := range e.Attempts {
+		errs[i] = a.Err
+	}
+	return errs
+}
+
+// DecodeError is a record that the decoder refused; it has been counted.
+type DecodeError struct {
+	Reason string
+}
+
+func (e *DecodeError) Error() string { return "event record: " + e.Reason }
+
+// Options set the size of a sensor. The zero value means the defaults.
+type Options struct {
+	// Mode to attach in; ModeAuto if empty.
+	Mode Mode
+	// RingBytes is the size of the event ring, rounded up to a power of two of
+	// at least one page; 4 MiB if zero, 1 GiB at most. An event takes 2.2 KiB.
+	RingBytes int
+	// MaxWatches bounds the watches at a time; 16384 if zero, 1<<20 at most.
+	// fentry and kprobe take 144 bytes of kernel memory each in advance, LSM
+	// about as much for each watch that is set.
+	MaxWatches int
+}
+
+const (
+	defaultRingBytes  = 4 << 20
+	maxRingBytes      = 1 << 30
+	defaultMaxWatches = 1 << 14
+	maxMaxWatches     = 1 << 20
+)
+
+func (o Options) withDefaults() (Options, error) {
+	mode, err := ParseMode(string(o.Mode))
+	if err != nil {
+		return o, err
+	}
+	o.Mode = mode
+	if o.RingBytes == 0 {
+		o.RingBytes = defaultRingBytes
+	}
+	if o.RingBytes < 0 || o.RingBytes > maxRingBytes {
+		return o, fmt.Errorf("ring size %d: want 1 to %d bytes", o.RingBytes, maxRingBytes)
+	}
+	if o.MaxWatches == 0 {
+		o.MaxWatches = defaultMaxWatches
+	}
+	if o.MaxWatches < 0 || o.MaxWatches > maxMaxWatches {
+		return o, fmt.Errorf("watch limit %d: want 1 to %d", o.MaxWatches, maxMaxWatches)
+	}
+	return o, nil
+}
+
+// Count is what the kernel counted for one placement.
+type Count struct {
+	// Seen are all touches, Lost those of them for which the ring had no room.
+	Seen, Lost uint64
+}
+
+// The causes in Stats.Lost.
+const (
+	// LostRingFull: the event ring had no room.
+	LostRingFull = "ring_full"
+	// LostRecursion: the kernel skipped the program because it was already
+	// running on that CPU (fentry, kprobe). Counts opens of all files, so it is
+	// an upper bound of what was lost.
+	LostRecursion = "recursion"
+)
+
+// Stats are counters since Open.
+type Stats struct {
+	// Lost holds every cause, also those at zero.
+	Lost map[string]uint64
+	// DecodeErrors are the records that Read refused.
+	DecodeErrors uint64
+}

@@ -1,0 +1,141 @@
+//go:build linux && (amd64 || arm64)
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	enrolAdd    = 1
+	enrolRemove = 2
+)
+
+// Watch starts watching the inode of f under the given placement id, which must
+// not be zero and not be in use. f may be opened with O_PATH; it is opened once
+// more through /proc/self/fd, so the path plays no part, and the caller may
+// close f afterwards. From the return on every open of the inode, by any path,
+// is an event.
+//
+// Errors: ErrNotRegular, ErrTooMany, *WatchedError, or what the file system
+// said. After an error nothing is watched that was not before.
+func (s *Sensor) Watch(f *os.File, placement uint64) (*Watch, error) {
+	if placement == 0 {
+		return nil, errors.New("watch: placement id is zero")
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, fmt.Errorf("watch %s: stat: %w", f.Name(), err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("watch %s: %w", f.Name(), ErrNotRegular)
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, fmt.Errorf("watch %s: sensor: %w", f.Name(), os.ErrClosed)
+	}
+	if err := s.objs.Counts.Update(placement, lsmCount{}, ebpf.UpdateNoExist); err != nil {
+		if errors.Is(err, unix.E2BIG) {
+			err = ErrTooMany
+		}
+		return nil, fmt.Errorf("watch %s: counter of placement %#x: %w", f.Name(), placement, err)
+	}
+	pin, err := s.add(f, placement)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("watch %s: %w", f.Name(), err), s.objs.Counts.Delete(placement))
+	}
+	w := &Watch{sensor: s, placement: placement, pin: pin}
+	s.watches[w] = struct{}{}
+	return w, nil
+}
+
+// add enrols the inodes of f and returns the open file that pins them.
+func (s *Sensor) add(f *os.File, placement uint64) (*os.File, error) {
+	pin, result, err := s.enrol(f, placement, enrolAdd)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case result.Conflict != 0:
+		err = &WatchedError{Placement: result.Conflict}
+	case result.Failed != 0:
+		err = ErrTooMany
+	case result.Done == 0:
+		err = ErrHookSilent
+	default:
+		return pin, nil
+	}
+	if result.Done != 0 {
+		// One of the two inodes of an overlay file went in: take it out again.
+		again, _, undo := s.enrol(pin, placement, enrolRemove)
+		if undo != nil {
+			return nil, errors.Join(err, fmt.Errorf("undo: %w", undo))
+		}
+		err = errors.Join(err, again.Close())
+	}
+	return nil, errors.Join(err, pin.Close())
+}
+
+// enrol opens f once more from a thread that the program recognises, and
+// returns the new file and what the program did on the way.
+func (s *Sensor) enrol(f *os.File, placement uint64, op uint32) (*os.File, lsmEnrolment, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	var result lsmEnrolment
+	request := lsmEnrolment{Placement: placement, Tid: uint32(unix.Gettid()), Op: op}
+	if err := s.objs.Enrol.Set(&request); err != nil {
+		return nil, result, fmt.Errorf("enrolment: %w", err)
+	}
+	// Neither the access time nor a terminal changes, and a lease can't block it.
+	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+	fd, openErr := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), flags, 0)
+	getErr := s.objs.Enrol.Get(&result)
+	setErr := s.objs.Enrol.Set(&lsmEnrolment{})
+	if openErr != nil {
+		return nil, result, fmt.Errorf("enrolment open: %w", openErr)
+	}
+	pin := os.NewFile(uintptr(fd), f.Name())
+	if err := errors.Join(getErr, setErr); err != nil {
+		return nil, result, errors.Join(fmt.Errorf("enrolment result: %w", err), pin.Close())
+	}
+	return pin, result, nil
+}
+
+// Placement returns the id under which the inode is watched.
+func (w *Watch) Placement() uint64 { return w.placement }
+
+// Close stops watching and lets go of the file. Events that are in the ring
+// already can still be read. When the inode can't be taken out of the kernel's
+// map, the file stays open so that a stale entry can't meet another file, and
+// the error says so. Further calls return the first one's result.
+func (w *Watch) Close() error {
+	w.once.Do(func() { w.err = w.sensor.unwatch(w) })
+	return w.err
+}
+
+func (s *Sensor) unwatch(w *Watch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil // Close has let go of everything
+	}
+	again, result, err := s.enrol(w.pin, w.placement, enrolRemove)
+	if err != nil {
+		return fmt.Errorf("unwatch %s: %w", w.pin.Name(), err)
+	}
+	err = again.Close()
+	if result.Done == 0 {
+		return errors.Join(fmt.Errorf("unwatch %s: inode not found in the kernel's map", w.pin.Name()), err)
+	}
+	delete(s.watches, w)
+	return errors.Join(err, s.objs.Counts.Delete(w.placement), w.pin.Close())
+}
