@@ -1,0 +1,72 @@
+# `make help` lists the targets. Everything runs on a bare Debian 12 with Go,
+# make, git and root; what else is needed is installed by the target that needs
+# it. What is built or downloaded once goes to $BEESTING_CACHE (by default
+# ~/.cache/beesting), never into the tree.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export MAKE
+
+# Debian kernels that the VM tests boot; "newest" is the newest one to be had.
+KERNELS ?= 5.10 6.1 6.12 6.18 newest
+KERNEL ?= 6.12
+# How long each fuzz target looks for new input.
+FUZZTIME ?= 5s
+export FUZZTIME
+
+STEP := hack/step.sh
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-zA-Z0-9_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/beesting, static.
+	@$(STEP) build env CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/beesting ./cmd/beesting
+
+.PHONY: cross
+cross: ## Build for arm64, and what is portable for another system.
+	@$(STEP) 'build linux/arm64' env CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build ./...
+	@$(STEP) 'build darwin/arm64' env CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build . ./bpf/... ./exporter/...
+
+.PHONY: generate
+generate: ## Regenerate eBPF objects and generated documentation (clang 14).
+	@$(STEP) generate hack/generate.sh
+
+.PHONY: clean
+clean: ## Remove what was built in the tree; the cache stays.
+	rm -rf bin
+
+##@ Test
+
+# Limits in seconds for a cold run on two slow cores, with room to spare.
+.PHONY: test
+test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
+	@hack/run-steps.sh lint:1500 verify-generate:600 cross:900 test-unit:1200 \
+	  fuzz-seeds:900 test-vm:1800 test-e2e:2400
+
+.PHONY: lint
+lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
+	@hack/install-deps.sh shellcheck
+	@$(STEP) sources hack/check-sources.sh
+	@$(STEP) golangci-lint "$$(hack/tool.sh golangci-lint)" run --allow-parallel-runners ./...
+	@$(STEP) 'rules bite' hack/lint-selftest.sh
+
+.PHONY: verify-generate
+verify-generate: ## Fail if a generated file is not what its source gives.
+	@$(STEP) regenerate hack/verify-generate.sh
+
+.PHONY: test-unit
+test-unit: ## Unit tests with the race detector; no root, no VM.
+	@hack/install-deps.sh gcc libc6-dev
+	@$(STEP) 'go test -race' env CGO_ENABLED=1 go test -race ./...
+
+.PHONY: fuzz-seeds
+fuzz-seeds: ## Each fuzz target: its seeds, then new input for FUZZTIME.
+	@$(STEP) fuzz hack/fuzz.sh

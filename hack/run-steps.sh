@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs make targets one after the other, each within its limit of seconds, and
+# goes on after a failure so that one run shows them all. Ends with a table and
+# the line "N passed, N failed"; the exit code is 1 if any failed.
+# usage: run-steps.sh TARGET:SECONDS...
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+begin=$SECONDS
+table=()
+passed=0
+failed=0
+running=
+# timeout(1) moves itself to a process group of its own, so that it can end
+# everything the step started; Ctrl-C has to be passed on to it.
+trap '[ -z "$running" ] || kill -TERM "$running"; exit 130' INT TERM
+
+for step in "$@"; do
+  target=${step%:*} limit=${step#*:}
+  start=$SECONDS
+  timeout --kill-after=20 "$limit" hack/step.sh "$target" \
+    "${MAKE:-make}" --no-print-directory "$target" </dev/null &
+  running=$!
+  wait "$running"
+  status=$?
+  running=
+  case $status in
+    0) verdict=passed; passed=$((passed + 1)) ;;
+    124 | 137) verdict='FAILED: over its limit'; failed=$((failed + 1)) ;;
+    *) verdict=FAILED; failed=$((failed + 1)) ;;
+  esac
+  table+=("$(printf '%-18s %5d s of %5d s  %s' "$target" $((SECONDS - start)) "$limit" "$verdict")")
+done
+
+printf '\n'
+printf '%s\n' "${table[@]}"
+printf '%-18s %5d s\n\n' total $((SECONDS - begin))
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]
