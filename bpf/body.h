@@ -28,6 +28,31 @@ static __always_inline __u32 self_tid(void)
 	return info.tgid == self_tgid ? info.pid : 0;
 }
 
+/*
+ * FMODE_BACKING (since 6.5) and FMODE_NOACCOUNT, include/linux/fs.h: a file
+ * that a file system opened for itself on behalf of one that the user opened.
+ * NOACCOUNT alone marks overlay's backing files up to 6.4.
+ */
+#define FMODE_INTERNAL (0x2000000 | 0x20000000)
+
+/*
+ * Whether overlayfs opens the file for itself, as the backing file of one that
+ * is being opened or to copy it up. For the copy it borrows the credentials of
+ * whoever mounted it. The only other way for a task to open a file on borrowed
+ * credentials is io_uring's personalities, so a task that has used io_uring
+ * never counts: rather one event too many than a way round.
+ */
+static __always_inline bool opened_by_overlay(struct file *file)
+{
+	struct task_struct *task = CURRENT();
+
+	if (LOAD(file, f_mode) & FMODE_INTERNAL)
+		return true;
+	if (bpf_core_field_exists(task->io_uring) && LOAD(task, io_uring))
+		return false;
+	return LOAD(task, cred) != LOAD(task, real_cred);
+}
+
 static __always_inline void add_ids(struct event *e, struct task_struct *task)
 {
 	const struct cred *cred = LOAD(task, real_cred);

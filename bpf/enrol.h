@@ -16,7 +16,7 @@ static __noinline int enrol_inode(struct file *file, struct inode *inode, __u64 
 		return 0;
 	}
 	w.placement = enrol.placement;
-	if (LOAD(file, f_mode) & FMODE_INTERNAL)
+	if (opened_by_overlay(file))
 		w.flags = WATCH_BACKING;
 	if (watch_add(inode, &w))
 		enrol.failed++;
@@ -28,11 +28,10 @@ static __noinline int enrol_inode(struct file *file, struct inode *inode, __u64 
 /* A watched inode is being opened. */
 static __noinline int touched(struct file *file, struct inode *inode, struct watch *w)
 {
-	if (w->flags & WATCH_BACKING && LOAD(file, f_mode) & FMODE_INTERNAL)
-		/* The overlay inode above it has been reported already. */
-		return enrol.tid ? enrol_inode(file, inode, w->placement) : 0;
 	if (self_tid())
 		return enrol.tid ? enrol_inode(file, inode, w->placement) : 0;
+	if (w->flags & WATCH_BACKING && opened_by_overlay(file))
+		return 0; /* the overlay inode above it has been reported */
 	return report(file, inode, w->placement);
 }
 

@@ -51,6 +51,9 @@ static __always_inline void exe_path(struct event *e, struct task_struct *task, 
 			goto name;
 		if (used > EXE_MAX - NAME_MAX - 1)
 			break;
+		/* True already; 6.1 and older lose sight of it across the helper. */
+		barrier_var(used);
+		used &= EXE_MAX - 1;
 		n = bpf_probe_read_kernel_str(e->exe + used, NAME_MAX + 1, LOAD(dentry, d_name.name));
 		if (n <= 0)
 			break;

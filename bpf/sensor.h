@@ -104,11 +104,4 @@ volatile struct enrolment enrol = {};
 /* Events lost because the ring had no room. */
 volatile __u64 lost_ring_full = 0;
 
-/*
- * FMODE_BACKING (since 6.5) and FMODE_NOACCOUNT, include/linux/fs.h: a file
- * that a file system opened for itself on behalf of one that the user opened.
- * NOACCOUNT alone marks overlay's backing files up to 6.4.
- */
-#define FMODE_INTERNAL (0x2000000 | 0x20000000)
-
 #endif /* BEESTING_SENSOR_H */

@@ -146,13 +146,16 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct io_uring_task;
+
 struct task_struct {
-	int pid;
 	int tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	const struct cred *real_cred;
+	const struct cred *cred;
+	struct io_uring_task *io_uring;
 	struct css_set *cgroups;
 	struct mm_struct *mm;
 	struct fs_struct *fs;

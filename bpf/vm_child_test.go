@@ -1,0 +1,275 @@
+//go:build vmtest && linux
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// childMain runs what a test needs done in a process of its own, named by
+// BEESTING_CHILD; the answer goes to standard output.
+func childMain() (code int, ok bool) {
+	var err error
+	switch os.Getenv("BEESTING_CHILD") {
+	case "":
+		return 0, false
+	case "no-btf":
+		err = noBTF()
+	case "own-pid-namespace":
+		err = ownPIDNamespace(Mode(os.Args[1]), os.Args[2])
+	case "grandchild":
+		// Touches the token from a child of this process.
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = []string{"BEESTING_TOUCH=" + os.Args[1]}
+		err = cmd.Run()
+	case "append":
+		var f *os.File
+		if f, err = os.OpenFile(os.Args[1], os.O_WRONLY|os.O_APPEND, 0); err == nil {
+			err = f.Close()
+		}
+	case "open":
+		var s *Sensor
+		if s, err = Open(Options{}); err == nil {
+			fmt.Println("opened in mode", s.Mode())
+		}
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1, true
+	}
+	return 0, true
+}
+
+func child(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = []string{"BEESTING_CHILD=" + name}
+	return cmd
+}
+
+func noBTF() error {
+	if err := unix.Mount("none", "/sys/kernel/btf", "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	_, err := Open(Options{})
+	return err
+}
+
+func TestNoBTF(t *testing.T) {
+	cmd := child("no-btf")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	out, err := cmd.Output()
+	if err == nil || strings.TrimSpace(string(out)) != ErrNoBTF.Error() {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestNoPermission(t *testing.T) {
+	cmd := child("open")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.Output()
+	text := strings.TrimSpace(string(out))
+	if err == nil || strings.Contains(text, "\n") || !strings.Contains(text, "not permitted") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// In a pid namespace of its own the sensor still knows itself, and events carry
+// the host's pids.
+func ownPIDNamespace(mode Mode, path string) error {
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return err
+	}
+	s, err := Open(Options{Mode: mode})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := s.Watch(f, 1); err != nil {
+		return err
+	}
+	if _, err := os.ReadFile(path); err != nil {
+		return err
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = []string{"BEESTING_TOUCH=" + path}
+	if err := cmd.Run(); err != nil {
+		return err
+	}
+	e, err := s.Read()
+	if err != nil {
+		return err
+	}
+	if c, err := s.Count(1); err != nil || c.Seen != 1 {
+		return fmt.Errorf("count %+v, %w", c, err)
+	}
+	if os.Getpid() != 1 || int(e.PID) == cmd.Process.Pid {
+		return fmt.Errorf("pid %d, event's %d, child's %d", os.Getpid(), e.PID, cmd.Process.Pid)
+	}
+	return nil
+}
+
+func TestOwnPIDNamespace(t *testing.T) {
+	path := token(t, t.TempDir())
+	for _, mode := range workingModes(t) {
+		t.Run(string(mode), func(t *testing.T) {
+			cmd := child("own-pid-namespace", string(mode), path)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Cloneflags: unix.CLONE_NEWPID}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
+
+// The entry process is the topmost ancestor in the same cgroup.
+func TestEntryProcess(t *testing.T) {
+	eachMode(t, func(t *testing.T, s *Sensor) {
+		path := token(t, t.TempDir())
+		defer watch(t, s, path, 1).Close()
+
+		group := filepath.Join("/sys/fs/cgroup", "beesting-test")
+		if err := os.Mkdir(group, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Remove(group)
+		fd, err := unix.Open(group, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		cmd := child("grandchild", path)
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		e := one(t, s)
+		var st unix.Stat_t
+		if err := unix.Stat(group, &st); err != nil {
+			t.Fatal(err)
+		}
+		if int(e.EntryPID) != cmd.Process.Pid || e.PID == e.EntryPID || e.ParentPID != e.EntryPID ||
+			e.EntryStartTime != e.ParentStartTime || e.CgroupID != st.Ino {
+			t.Errorf("entry %d, want %d; cgroup %d, want %d: %+v", e.EntryPID, cmd.Process.Pid, e.CgroupID, st.Ino, e)
+		}
+	})
+}
+
+func TestLongArguments(t *testing.T) {
+	eachMode(t, func(t *testing.T, s *Sensor) {
+		path := token(t, t.TempDir())
+		defer watch(t, s, path, 1).Close()
+		run := func(args ...string) Event {
+			cmd := exec.Command("/proc/self/exe", args...)
+			cmd.Env = []string{"BEESTING_TOUCH=" + path}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			return one(t, s)
+		}
+		if e := run(strings.Repeat("x", 4000)); !e.ArgsTruncated || len(e.Args) != 2 || len(e.Args[1]) < 900 {
+			t.Errorf("long argument: %d arguments, truncated %v", len(e.Args), e.ArgsTruncated)
+		}
+		if e := run("", "a\nb", ""); e.ArgsTruncated || !slices.Equal(e.Args[1:], []string{"", "a\nb", ""}) {
+			t.Errorf("empty arguments: %q", e.Args)
+		}
+	})
+}
+
+func TestProgramPaths(t *testing.T) {
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachMode(t, func(t *testing.T, s *Sensor) {
+		path := token(t, t.TempDir())
+		defer watch(t, s, path, 1).Close()
+		run := func(prog string) Event {
+			cmd := exec.Command(prog)
+			cmd.Args = []string{"busybox", "cat", path}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v: %s", prog, err, out)
+			}
+			return one(t, s)
+		}
+		dir := t.TempDir()
+
+		deep := filepath.Join(dir, strings.Repeat("d/", 30), "busybox")
+		put(t, deep, busybox)
+		if e := run(deep); e.Executable != deep || e.ExecutableTruncated {
+			t.Errorf("30 directories: %q, truncated %v", e.Executable, e.ExecutableTruncated)
+		}
+		long := filepath.Join(dir, strings.Repeat(strings.Repeat("l", 250)+"/", 6), "busybox")
+		put(t, long, busybox)
+		e := run(long)
+		if !e.ExecutableTruncated || e.Executable != "" && !strings.HasSuffix(e.Executable, "/busybox") {
+			t.Errorf("1500 bytes: %q, truncated %v", e.Executable, e.ExecutableTruncated)
+		}
+
+		mounted := filepath.Join(dir, "mnt")
+		if err := errors.Join(os.Mkdir(mounted, 0o755), unix.Mount("none", mounted, "tmpfs", 0, "")); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Unmount(mounted, unix.MNT_DETACH)
+		put(t, filepath.Join(mounted, "sub/busybox"), busybox)
+		if e := run(filepath.Join(mounted, "sub/busybox")); e.Executable != filepath.Join(mounted, "sub/busybox") {
+			t.Errorf("across a mount: %q", e.Executable)
+		}
+
+		fd, err := unix.MemfdCreate("hidden", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if _, err := unix.Write(fd, busybox); err != nil {
+			t.Fatal(err)
+		}
+		if e := run(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)); e.Executable != "/memfd:hidden (deleted)" {
+			t.Errorf("memfd: %q", e.Executable)
+		}
+	})
+}
+
+func put(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The path is the one that the process itself sees below its root.
+func TestProgramPathInRoot(t *testing.T) {
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachMode(t, func(t *testing.T, s *Sensor) {
+		root := t.TempDir()
+		put(t, filepath.Join(root, "bin/busybox"), busybox)
+		path := token(t, root)
+		defer watch(t, s, path, 1).Close()
+		cmd := exec.Command("/bin/busybox", "cat", "/token")
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if e := one(t, s); e.Executable != "/bin/busybox" {
+			t.Errorf("got %q", e.Executable)
+		}
+	})
+}
