@@ -1,0 +1,119 @@
+// Package config reads the node agent's configuration.
+//
+// Every key is described once, in keys.go; the parser, the reference
+// (docs/configuration.md) and the sample file are all made from that table.
+// All mistakes of a file are reported at once, each with its line.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/policy"
+)
+
+// MaxFile is the largest configuration file, in bytes. It is what Kubernetes
+// allows a ConfigMap to hold; larger token contents go into files of their own.
+const MaxFile = 1 << 20
+
+// MaxTokens is how many tokens a configuration can have. Each one is a bind
+// mount in every matched container.
+const MaxTokens = 64
+
+// Config is a valid configuration: every rule of the reference holds, every
+// default is filled in, every environment reference is expanded.
+type Config struct {
+	Tokens   []beesting.Token
+	Match    policy.Match
+	NodeName string
+	// StateDir is absolute and clean.
+	StateDir string
+	NRI      NRI
+	// ControlSocket is absolute and clean.
+	ControlSocket string
+	Sensor        Sensor
+	// CommandArgs is "redacted", "full" or "off".
+	CommandArgs string
+	// Output has at least one of "text", "json" and "otlp", none twice.
+	Output []string
+	Log    Log
+}
+
+// NRI says how to reach the container runtime.
+type NRI struct {
+	Socket      string // absolute and clean
+	PluginName  string
+	PluginIndex string // two digits
+}
+
+// Sensor sizes the kernel side.
+type Sensor struct {
+	Mode       string // "auto", "lsm", "fentry" or "kprobe"
+	RingBytes  int
+	MaxWatches int
+}
+
+// Log is the agent's own log on standard error.
+type Log struct {
+	Level  slog.Level
+	Format string // "text" or "json"
+}
+
+// Environment is what a configuration may depend on besides its file.
+type Environment struct {
+	// LookupEnv is asked for environment references and NODE_NAME.
+	LookupEnv func(name string) (value string, set bool)
+	// Hostname names the node where neither the file nor NODE_NAME does.
+	Hostname func() (string, error)
+}
+
+// Load reads the configuration at path, and the files that it names; relative
+// names in it start at path's directory. The error is an *Error when the file
+// could be read and is wrong.
+func Load(path string, env Environment) (Config, error) {
+	data, err := readBounded(path, MaxFile)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(path, data, env)
+}
+
+// Parse is Load with the content of the file at hand; path is for error
+// messages and for finding other files.
+func Parse(path string, data []byte, env Environment) (Config, error) {
+	p := &parser{file: path, dir: filepath.Dir(path), env: env}
+	c := p.document(data)
+	if err := p.err(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// readBounded reads a regular file, or a link to one: anything else could
+// block or never end.
+func readBounded(path string, limit int64) ([]byte, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s: larger than %d bytes", path, limit)
+	}
+	return data, nil
+}

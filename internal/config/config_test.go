@@ -1,0 +1,221 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/beesting-otel/beesting"
+)
+
+var update = flag.Bool("update", false, "rewrite the generated documentation")
+
+func environment(vars map[string]string) Environment {
+	return Environment{
+		LookupEnv: func(name string) (string, bool) { v, ok := vars[name]; return v, ok },
+		Hostname:  func() (string, error) { return "host-1", nil },
+	}
+}
+
+const smallest = "tokens: [{name: a, path: /a, content: x}]\nmatch: {}\n"
+
+func parse(t *testing.T, data string, vars map[string]string) (Config, error) {
+	t.Helper()
+	return Parse("beesting.yaml", []byte(data), environment(vars))
+}
+
+func mustParse(t *testing.T, data string, vars map[string]string) Config {
+	t.Helper()
+	c, err := parse(t, data, vars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	c := mustParse(t, smallest, nil)
+	if len(c.Match.ExcludeNamespaces) != 1 || c.Match.ExcludeNamespaces[0].String() != "kube-system" {
+		t.Errorf("excluded namespaces = %v, want kube-system", c.Match.ExcludeNamespaces)
+	}
+	c.Match.ExcludeNamespaces = nil
+	want := Config{
+		Tokens:        []beesting.Token{{Name: "a", Kind: "generic", Path: "/a", Content: []byte("x"), Mode: 0o644}},
+		NodeName:      "host-1",
+		StateDir:      "/var/lib/beesting",
+		NRI:           NRI{Socket: "/var/run/nri/nri.sock", PluginName: "beesting", PluginIndex: "90"},
+		ControlSocket: "/run/beesting/control.sock",
+		Sensor:        Sensor{Mode: "auto", RingBytes: 4 << 20, MaxWatches: 16384},
+		CommandArgs:   "redacted",
+		Output:        []string{"otlp"},
+		Log:           Log{Level: slog.LevelInfo, Format: "text"},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("configuration = %+v\nwant %+v", c, want)
+	}
+}
+
+func TestEveryKey(t *testing.T) {
+	c := mustParse(t, `
+tokens:
+  - name: one
+    kind: ssh-key
+    path: /root/.ssh/id_ed25519
+    mode: 0400
+    content: |
+      line 1
+      line 2
+  - {name: two, path: "/two", mode: "0o604", content: "" }
+match:
+  namespaces: [web-*, shop]
+  excludeNamespaces: []
+  labelSelector:
+    matchLabels: {app: shop, version: 1.10}
+    matchExpressions:
+      - {key: team, operator: NotIn, values: [security]}
+      - {key: tier, operator: Exists}
+nodeName: n1
+stateDir: /s/../state/
+nri: {socket: /n.sock, pluginName: bee, pluginIndex: 07}
+controlSocket: /c.sock
+sensor: {mode: kprobe, ringBytes: 512 KiB, maxWatches: 5}
+commandArgs: off
+output: [json, otlp]
+log: {level: debug, format: json}
+`, nil)
+	if got := c.Match.Namespaces[0].String(); got != "web-*" {
+		t.Errorf("namespace pattern = %q", got)
+	}
+	pod := beesting.Pod{Namespace: "web-1", Labels: map[string]string{"app": "shop", "version": "1.10", "tier": ""}}
+	if !c.Match.Pod(pod) {
+		t.Errorf("%+v does not match", pod)
+	}
+	pod.Labels["team"] = "security"
+	if c.Match.Pod(pod) {
+		t.Errorf("%+v matches", pod)
+	}
+	c.Match.Namespaces, c.Match.Labels = nil, nil
+	want := Config{
+		Tokens: []beesting.Token{
+			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Content: []byte("line 1\nline 2\n"), Mode: 0o400},
+			{Name: "two", Kind: "generic", Path: "/two", Content: []byte{}, Mode: 0o604},
+		},
+		NodeName:      "n1",
+		StateDir:      "/state",
+		NRI:           NRI{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
+		ControlSocket: "/c.sock",
+		Sensor:        Sensor{Mode: "kprobe", RingBytes: 512 << 10, MaxWatches: 5},
+		CommandArgs:   "off",
+		Output:        []string{"json", "otlp"},
+		Log:           Log{Level: slog.LevelDebug, Format: "json"},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("configuration = %+v\nwant %+v", c, want)
+	}
+}
+
+func TestNodeName(t *testing.T) {
+	if c := mustParse(t, smallest, map[string]string{"NODE_NAME": "node-7"}); c.NodeName != "node-7" {
+		t.Errorf("node name = %q, want that of NODE_NAME", c.NodeName)
+	}
+	if c := mustParse(t, smallest+"nodeName: mine", map[string]string{"NODE_NAME": "node-7"}); c.NodeName != "mine" {
+		t.Errorf("node name = %q, want that of the file", c.NodeName)
+	}
+	env := environment(nil)
+	env.Hostname = func() (string, error) { return "", errors.New("no name") }
+	if _, err := Parse("f", []byte(smallest), env); err == nil || !strings.Contains(err.Error(), "no name") {
+		t.Errorf("without any name: %v", err)
+	}
+}
+
+func TestContentFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "secret"), "a ${env:UNSET} stays\n")
+	path := filepath.Join(dir, "beesting.yaml")
+	write(t, path, "tokens: [{name: a, path: /a, contentFile: secret}]\nmatch: {}\n")
+	c, err := Load(path, environment(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(c.Tokens[0].Content); got != "a ${env:UNSET} stays\n" {
+		t.Errorf("content = %q", got)
+	}
+	write(t, filepath.Join(dir, "secret"), strings.Repeat("x", beesting.MaxTokenContent+1))
+	if _, err := Load(path, environment(nil)); err == nil || !strings.Contains(err.Error(), "larger than 1048576 bytes") {
+		t.Errorf("content too large: %v", err)
+	}
+}
+
+func TestLoadRefusesOddFiles(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Load(filepath.Join(dir, "none"), environment(nil)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing file: %v", err)
+	}
+	if _, err := Load(dir, environment(nil)); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("directory: %v", err)
+	}
+	large := filepath.Join(dir, "large")
+	write(t, large, strings.Repeat("#\n", MaxFile/2+1))
+	if _, err := Load(large, environment(nil)); err == nil || !strings.Contains(err.Error(), "larger than 1048576 bytes") {
+		t.Errorf("large file: %v", err)
+	}
+}
+
+// The sample has to be valid, and apart from its token say what leaving the
+// keys out says.
+func TestExampleIsTheDefaults(t *testing.T) {
+	c := mustParse(t, Example(), nil)
+	want := mustParse(t, smallest, nil)
+	want.Tokens = c.Tokens
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("example = %+v\nwant %+v", c, want)
+	}
+	if err := c.Tokens[0].Validate(); err != nil || len(c.Tokens[0].Content) < 50 {
+		t.Errorf("token of the example = %+v: %v", c.Tokens[0], err)
+	}
+}
+
+// What is commented out in the sample has to work too.
+func TestExampleUncommented(t *testing.T) {
+	s := Example()
+	for _, line := range []string{
+		`namespaces: [payments, web-*]`, `matchLabels: {app: shop}`, `matchExpressions:`,
+		`  - key: team`, `    operator: NotIn`, `    values: [security]`, `nodeName: ${env:NODE_NAME}`,
+	} {
+		if !strings.Contains(s, "# "+line+"\n") {
+			t.Fatalf("the example has no commented line %q", line)
+		}
+		s = strings.Replace(s, "# "+line+"\n", line+"\n", 1)
+	}
+	c := mustParse(t, s, map[string]string{"NODE_NAME": "n"})
+	if len(c.Match.Labels) != 2 || len(c.Match.Namespaces) != 2 || c.NodeName != "n" {
+		t.Errorf("match = %+v, node = %q", c.Match, c.NodeName)
+	}
+}
+
+func TestReferenceIsCurrent(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	if *update {
+		write(t, path, Reference())
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != Reference() {
+		t.Errorf("%s is not what the code says: go test ./internal/config -update", path)
+	}
+}
+
+func write(t *testing.T, path, data string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,192 @@
+package config
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+func topKeys() []key[Config] {
+	return []key[Config]{
+		tokensKey(), matchKey(), nodeNameKey(), stateDirKey(), nriKey(), controlKey(),
+		sensorKey(), commandArgsKey(), outputKey(), logKey(),
+	}
+}
+
+func nodeNameKey() key[Config] {
+	return key[Config]{entry{
+		name: "nodeName", form: "text", hint: "${env:NODE_NAME}",
+		doc: "The node's name in telemetry (`k8s.node.name`). Left out, it is the environment variable " +
+			"NODE_NAME, which a DaemonSet sets from `spec.nodeName`, and without that the host name.",
+	}, func(p *parser, c *Config, n *yaml.Node) {
+		if s, ok := p.text(n, "nodeName"); ok && p.nodeName(s) {
+			c.NodeName = s
+		} else if ok {
+			p.fail(n, "nodeName: %q is not a name of 1 to 253 printable characters without spaces", clip(s))
+		}
+	}}
+}
+
+func (p *parser) nodeName(s string) bool {
+	return s != "" && len(s) <= 253 && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+func stateDirKey() key[Config] {
+	return key[Config]{entry{
+		name: "stateDir", form: "absolute path", def: "/var/lib/beesting",
+		doc: "Directory for the planted files and for what has to outlive the agent; made with mode 0700 if " +
+			"it is missing. It must survive a reboot and be the same path for agent and container runtime, as the " +
+			"files in it are bind-mounted into containers. Not on tmpfs.",
+	}, func(p *parser, c *Config, n *yaml.Node) {
+		s, ok := p.absolute(n, "stateDir")
+		if ok && s == "/" {
+			p.fail(n, "stateDir: must not be the root directory")
+		}
+		c.StateDir = s
+	}}
+}
+
+func nriKey() key[Config] {
+	keys := []key[NRI]{
+		{entry{
+			name: "socket", form: "absolute path", def: "/var/run/nri/nri.sock",
+			doc: "The runtime's NRI socket. containerd 2 and CRI-O have NRI switched on by default, containerd 1.7 needs " +
+				"`disable = false` under `[plugins.\"io.containerd.nri.v1.nri\"]`.",
+		}, func(p *parser, c *NRI, n *yaml.Node) { c.Socket, _ = p.socket(n, "nri.socket") }},
+		{entry{
+			name: "pluginName", form: "text", def: "beesting",
+			doc: "Name to register under: 1 to 63 of a-z, 0-9 and \"-\". Two agents with one name on one node get in " +
+				"each other's way; the runtime does not prevent it.",
+		}, func(p *parser, c *NRI, n *yaml.Node) { c.PluginName, _ = p.name(n, "nri.pluginName") }},
+		{entry{
+			name: "pluginIndex", form: "two digits", def: `"90"`,
+			doc: "Place among the plugins, \"00\" to \"99\"; the runtime asks them in this order.",
+		}, func(p *parser, c *NRI, n *yaml.Node) {
+			s, ok := p.text(n, "nri.pluginIndex")
+			if ok && (len(s) != 2 || strings.Trim(s, "0123456789") != "") {
+				p.fail(n, `nri.pluginIndex: %q is not two digits, like "90"`, clip(s))
+			}
+			c.PluginIndex = s
+		}},
+	}
+	return key[Config]{entry{
+		name: "nri", form: "mapping", sub: entries(keys),
+		doc: "How the agent reaches the container runtime (Node Resource Interface).",
+	}, func(p *parser, c *Config, n *yaml.Node) { mapping(p, n, "nri", keys, &c.NRI) }}
+}
+
+func controlKey() key[Config] {
+	return key[Config]{entry{
+		name: "controlSocket", form: "absolute path", def: "/run/beesting/control.sock",
+		doc: "Unix socket on which the agent answers `beesting status`, for root only. Its directory is made with mode " +
+			"0700 if it is missing.",
+	}, func(p *parser, c *Config, n *yaml.Node) { c.ControlSocket, _ = p.socket(n, "controlSocket") }}
+}
+
+// The limits are those of package bpf, which checks them again.
+func sensorKey() key[Config] {
+	keys := []key[Sensor]{
+		{entry{
+			name: "mode", form: "auto, lsm, fentry or kprobe", def: "auto",
+			doc: "How to attach at the kernel's file-open hook. `auto` takes the first that works, in the order of the list; " +
+				"`beesting check` shows which do.",
+		}, func(p *parser, c *Sensor, n *yaml.Node) {
+			c.Mode, _ = p.oneOf(n, "sensor.mode", []string{"auto", "lsm", "fentry", "kprobe"})
+		}},
+		{entry{
+			name: "ringBytes", form: "size", def: "4MiB",
+			doc: "Room for events between kernel and agent, rounded up to a power of two; 4KiB to 1GiB. An event takes " +
+				"about 2.2 KiB. What finds no room is counted as lost.",
+		}, func(p *parser, c *Sensor, n *yaml.Node) {
+			c.RingBytes, _ = p.size(n, "sensor.ringBytes", 4<<10, 1<<30)
+		}},
+		{entry{
+			name: "maxWatches", form: "whole number", def: "16384",
+			doc: "How many files can be watched at a time, 1 to 1048576: tokens times matched containers of the node.",
+		}, func(p *parser, c *Sensor, n *yaml.Node) {
+			c.MaxWatches, _ = p.integer(n, "sensor.maxWatches", 1, 1<<20)
+		}},
+	}
+	return key[Config]{entry{
+		name: "sensor", form: "mapping", sub: entries(keys),
+		doc: "The kernel side.",
+	}, func(p *parser, c *Config, n *yaml.Node) { mapping(p, n, "sensor", keys, &c.Sensor) }}
+}
+
+func commandArgsKey() key[Config] {
+	return key[Config]{entry{
+		name: "commandArgs", form: "redacted, full or off", def: "redacted",
+		doc: "What telemetry says of the acting process's arguments (`process.command_args`): with the values of known " +
+			"secret flags and KEY=value forms blacked out, in full, or not at all.",
+	}, func(p *parser, c *Config, n *yaml.Node) {
+		c.CommandArgs, _ = p.oneOf(n, "commandArgs", []string{"redacted", "full", "off"})
+	}}
+}
+
+func outputKey() key[Config] {
+	return key[Config]{entry{
+		name: "output", form: "list of text, json, otlp", def: "[otlp]",
+		doc: "Where accesses go: `otlp` to an OpenTelemetry back end, which the standard OTEL_* environment variables " +
+			"name; `json` (one object a line) or `text` (for people) to standard output, only one of these two.",
+	}, (*parser).output}
+}
+
+func (p *parser) output(c *Config, n *yaml.Node) {
+	seen := map[string]int{}
+	p.texts(n, "output", func(n *yaml.Node, _ string) {
+		s, ok := p.oneOf(n, "output", []string{"text", "json", "otlp"})
+		if !ok {
+			return
+		}
+		if first, dup := seen[s]; dup {
+			p.fail(n, "output: %q is already listed in line %d", s, first)
+			return
+		}
+		seen[s] = n.Line
+		c.Output = append(c.Output, s)
+	})
+	if seen["text"] > 0 && seen["json"] > 0 {
+		p.fail(n, "output: text and json both go to standard output: choose one")
+	}
+	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		p.fail(n, "output: the list is empty: nobody would learn of an access")
+	}
+}
+
+func logKey() key[Config] {
+	keys := []key[Log]{
+		{entry{
+			name: "level", form: "debug, info, warn or error", def: "info",
+			doc: "Least severity that is written.",
+		}, func(p *parser, c *Log, n *yaml.Node) {
+			if s, ok := p.oneOf(n, "log.level", []string{"debug", "info", "warn", "error"}); ok {
+				_ = c.Level.UnmarshalText([]byte(s)) // each of the four is a slog level
+			}
+		}},
+		{entry{
+			name: "format", form: "text or json", def: "text",
+			doc: "Form of a line.",
+		}, func(p *parser, c *Log, n *yaml.Node) {
+			c.Format, _ = p.oneOf(n, "log.format", []string{"text", "json"})
+		}},
+	}
+	return key[Config]{entry{
+		name: "log", form: "mapping", sub: entries(keys),
+		doc: "The agent's own log, on standard error.",
+	}, func(p *parser, c *Config, n *yaml.Node) { mapping(p, n, "log", keys, &c.Log) }}
+}
+
+// defaultNodeName is the only default that isn't a constant.
+func (p *parser) defaultNodeName() string {
+	if s, set := p.env.LookupEnv("NODE_NAME"); set && p.nodeName(s) {
+		return s
+	} else if set && s != "" {
+		p.failAt(1, "nodeName: environment variable NODE_NAME holds %q, which is not a name of 1 to 253 printable characters without spaces", clip(s))
+		return ""
+	}
+	s, err := p.env.Hostname()
+	if err != nil {
+		p.failAt(1, "nodeName: not given, and the host name can't be had: %v", err)
+	}
+	return s
+}

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// draft is a token while it is read.
+type draft struct {
+	beesting.Token
+	content, contentFile bool
+}
+
+func tokensKey() key[Config] {
+	keys := tokenKeys()
+	return key[Config]{entry{
+		name: "tokens", form: "list", required: true, list: true, sub: entries(keys),
+		doc: "What to plant: 1 to 64 tokens. Every matched container gets all of them.",
+	}, func(p *parser, c *Config, n *yaml.Node) {
+		p.names, p.paths = map[string]int{}, map[string]int{}
+		p.list(n, "tokens", func(_ int, n *yaml.Node) { p.token(c, n, keys) })
+		if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+			p.fail(n, "tokens: the list is empty: there is nothing to plant")
+		}
+		if len(n.Content) > MaxTokens && n.Kind == yaml.SequenceNode {
+			p.fail(n, "tokens: %d of them, at most %d are allowed", len(n.Content), MaxTokens)
+		}
+		p.nested(c.Tokens)
+	}}
+}
+
+func (p *parser) token(c *Config, n *yaml.Node, keys []key[draft]) {
+	var d draft
+	mapping(p, n, "token", keys, &d)
+	if n.Kind == yaml.MappingNode && !d.content && !d.contentFile {
+		p.fail(n, `token: one of the keys "content" and "contentFile" must be given`)
+	}
+	if d.content && d.contentFile {
+		p.fail(n, `token: only one of the keys "content" and "contentFile" can be given`)
+	}
+	c.Tokens = append(c.Tokens, d.Token)
+}
+
+func tokenKeys() []key[draft] {
+	return []key[draft]{
+		{entry{
+			name: "name", form: "text", required: true, sample: "aws-credentials",
+			doc: "Names the token in telemetry (`honeytoken.name`): 1 to 63 of a-z, 0-9 and \"-\", unique.",
+		}, func(p *parser, d *draft, n *yaml.Node) {
+			if s, ok := p.name(n, "token name"); ok {
+				p.unique(p.names, n, "token name", s)
+				d.Name = s
+			}
+		}},
+		{entry{
+			name: "kind", form: "text", def: beesting.KindGeneric, sample: "aws-credentials",
+			doc: "What the content pretends to be (`honeytoken.kind`), in the form of a name.",
+		}, func(p *parser, d *draft, n *yaml.Node) { d.Kind, _ = p.name(n, "token kind") }},
+		{entry{
+			name: "path", form: "absolute path", required: true, sample: "/root/.aws/credentials",
+			doc: "Where a container sees the token. An existing file there is hidden. Unique, and not below another token's path.",
+		}, (*parser).tokenPath},
+		{entry{
+			name: "mode", form: "octal permission bits", def: `"0644"`,
+			doc: "Permission bits of the file, which belongs to root. The kernel refuses an open by these bits before the " +
+				"sensor sees it: with `\"0600\"` an attempt by a process without root's rights is not reported.",
+		}, func(p *parser, d *draft, n *yaml.Node) { d.Mode, _ = p.mode(n, "token mode") }},
+		{entry{
+			name: "content", form: "text", sample: "|\n" +
+				"[default]\n" +
+				"aws_access_key_id = AKIAIOSFODNN7EXAMPLE\n" +
+				"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+			doc: "What a reader finds; at most 1 MiB. Use a fake that looks right but opens nothing. Environment references " +
+				"are expanded here too: write `$$` for a dollar sign before `{` or `$`.",
+		}, func(p *parser, d *draft, n *yaml.Node) {
+			d.content = true
+			if s, ok := p.text(n, "token content"); ok {
+				d.Content = []byte(s)
+			}
+		}},
+		{entry{
+			name: "contentFile", form: "path", hint: "credentials.txt",
+			doc: "File with the content, in place of `content`: read once at start, as it is, at most 1 MiB. A relative " +
+				"path starts at the configuration file's directory.",
+		}, (*parser).contentFile},
+	}
+}
+
+func (p *parser) tokenPath(d *draft, n *yaml.Node) {
+	s, ok := p.text(n, "token path")
+	if !ok {
+		return
+	}
+	if err := (beesting.Token{Name: "x", Path: s}).Validate(); err != nil {
+		p.fail(n, "token %v", err)
+		return
+	}
+	p.unique(p.paths, n, "token path", s)
+	d.Path = s
+}
+
+func (p *parser) contentFile(d *draft, n *yaml.Node) {
+	d.contentFile = true
+	s, ok := p.text(n, "token contentFile")
+	if !ok {
+		return
+	}
+	if !filepath.IsAbs(s) {
+		s = filepath.Join(p.dir, s)
+	}
+	data, err := readBounded(s, beesting.MaxTokenContent)
+	if err != nil {
+		p.fail(n, "token contentFile: %v", err)
+		return
+	}
+	d.Content = data
+}
+
+// name reads what has the form of a token's name; the rule is the token's own.
+func (p *parser) name(n *yaml.Node, what string) (string, bool) {
+	s, ok := p.text(n, what)
+	if !ok {
+		return "", false
+	}
+	if err := (beesting.Token{Name: s, Path: "/x"}).Validate(); err != nil {
+		p.fail(n, "%s %v", what, strings.TrimPrefix(err.Error(), "name "))
+		return "", false
+	}
+	return s, true
+}
