@@ -4,9 +4,12 @@ package ctd_test
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -143,9 +146,16 @@ func nothingLeft(t *testing.T, dir string) {
 	if strings.Contains(string(mounts), dir) {
 		t.Errorf("mounts below %s are still there", dir)
 	}
-	name := dir[strings.LastIndex(dir, "/"):]
-	out, err := exec.Command("find", "/sys/fs/cgroup", "-type", "d", "-name", name[1:]).Output()
-	if err != nil || len(out) != 0 {
-		t.Errorf("cgroups left: %q, %v", out, err)
+	err = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // other people's cgroups come and go
+		}
+		if err == nil && d.Name() == filepath.Base(dir) {
+			t.Errorf("cgroup %s is still there", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -4,41 +4,41 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // Install installs the Debian packages that are missing; it needs root only if
-// some are. Package lists are refreshed only when apt can't find one.
+// some are. The script is the same that the Makefile uses.
 func (m *Maker) Install(ctx context.Context, packages ...string) error {
-	var missing []string
-	for _, p := range packages {
-		out, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f=${Status}", p).Output()
-		if err != nil || !strings.HasSuffix(string(out), " installed") {
-			missing = append(missing, p)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	m.log("apt: installing " + strings.Join(missing, ", "))
-	args := append([]string{"install", "-y", "-q", "--no-install-recommends"}, missing...)
-	if apt(ctx, args...) == nil {
-		return nil
-	}
-	if err := apt(ctx, "update", "-q"); err != nil {
-		return err
-	}
-	return apt(ctx, args...)
-}
-
-func apt(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, "apt-get", args...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+	cmd := exec.CommandContext(ctx, "hack/install-deps.sh", packages...)
+	cmd.Dir = m.module
+	cmd.WaitDelay = 5 * time.Second
+	var out bytes.Buffer
+	w := &lines{log: m.log}
+	cmd.Stdout, cmd.Stderr = w, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("packages %s: %w\n%s", strings.Join(packages, ", "), err, bytes.TrimSpace(out.Bytes()))
 	}
 	return nil
+}
+
+// lines passes whole lines on to log.
+type lines struct {
+	log     func(string)
+	partial []byte
+}
+
+// Write implements io.Writer.
+func (l *lines) Write(b []byte) (int, error) {
+	l.partial = append(l.partial, b...)
+	for {
+		line, rest, ok := bytes.Cut(l.partial, []byte{'\n'})
+		if !ok {
+			return len(b), nil
+		}
+		l.log(strings.TrimSpace(string(line)))
+		l.partial = append([]byte(nil), rest...)
+	}
 }
