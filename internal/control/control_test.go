@@ -1,0 +1,163 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type answerBody struct {
+	Node string `json:"node"`
+}
+
+// serve starts a server for the test, and stops it at its end.
+func serve(t *testing.T, path string, uid uint32) {
+	t.Helper()
+	s, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- s.Serve(ctx, uid, func() any { return answerBody{Node: "n1"} }, slog.New(slog.DiscardHandler))
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("socket after the end: %v", err)
+		}
+	})
+}
+
+func socketPath(t *testing.T) string {
+	t.Helper()
+	// A test's own directory is often too long for sun_path, and others can
+	// look into it.
+	dir, err := os.MkdirTemp("", "control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "run", "control.sock")
+}
+
+func TestStatus(t *testing.T) {
+	path := socketPath(t)
+	serve(t, path, uint32(os.Geteuid()))
+	var got answerBody
+	if err := Status(t.Context(), path, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Node != "n1" {
+		t.Errorf("status = %+v", got)
+	}
+	for name, want := range map[string]fs.FileMode{path: fs.ModeSocket | 0o600, filepath.Dir(path): fs.ModeDir | 0o700} {
+		st, err := os.Lstat(name)
+		if err != nil || st.Mode() != want {
+			t.Errorf("%s has mode %v (%v), want %v", name, st.Mode(), err, want)
+		}
+	}
+}
+
+func TestOtherUserIsRefused(t *testing.T) {
+	path := socketPath(t)
+	serve(t, path, uint32(os.Geteuid())+1)
+	err := Status(t.Context(), path, new(answerBody))
+	if err == nil || !strings.Contains(err.Error(), "refused with 403: uid") {
+		t.Errorf("Status = %v, want a refusal", err)
+	}
+}
+
+func TestOneAgentOnly(t *testing.T) {
+	path := socketPath(t)
+	serve(t, path, uint32(os.Geteuid()))
+	if s, err := Listen(path); !errors.Is(err, ErrInUse) {
+		t.Errorf("second Listen = %v, %v, want ErrInUse", s, err)
+	}
+	if err := Status(t.Context(), path, new(answerBody)); err != nil {
+		t.Errorf("the first agent's socket is gone: %v", err)
+	}
+}
+
+func TestStaleSocketIsReplaced(t *testing.T) {
+	path := socketPath(t)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var none *NoAgentError
+	if err := Status(t.Context(), path, new(answerBody)); !errors.As(err, &none) {
+		t.Errorf("Status on a stale socket = %v, want NoAgentError", err)
+	}
+	serve(t, path, uint32(os.Geteuid()))
+	if err := Status(t.Context(), path, new(answerBody)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestListenRefuses(t *testing.T) {
+	path := socketPath(t)
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Listen(path); err == nil || !strings.Contains(err.Error(), "not a socket") {
+		t.Errorf("Listen on a file = %v, %v", s, err)
+	}
+	if data, err := os.ReadFile(path); string(data) != "mine" {
+		t.Errorf("the file holds %q (%v)", data, err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Listen(filepath.Join(dir, "other")); err == nil || !strings.Contains(err.Error(), "others can write") {
+		t.Errorf("Listen in an open directory = %v, %v", s, err)
+	}
+}
+
+func TestNoAgent(t *testing.T) {
+	err := Status(t.Context(), "/nowhere/control.sock", new(answerBody))
+	want := "no agent is listening at /nowhere/control.sock: is `beesting agent` running?"
+	if err == nil || err.Error() != want {
+		t.Errorf("Status = %v, want %q", err, want)
+	}
+}
+
+func TestSilentAgent(t *testing.T) {
+	path := socketPath(t)
+	s, err := Listen(path) // and nobody serves
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := Status(ctx, path, new(answerBody)); err == nil || !strings.Contains(err.Error(), "no answer") {
+		t.Errorf("Status = %v", err)
+	}
+}

@@ -1,0 +1,26 @@
+// Package control is how a person asks a running agent about itself: HTTP with
+// JSON over a unix socket that only root can use.
+//
+// Three things keep others out: the socket's mode (0600), its directory's (0700
+// if made here), and the peer's credentials, which the kernel vouches for
+// (SO_PEERCRED, unix(7)). The socket also makes sure that there is one agent:
+// whoever listens holds a lock beside it.
+package control
+
+import "time"
+
+// StatusPath answers GET with the agent's status.
+const StatusPath = "/v1/status"
+
+// timeout bounds each step of a conversation on both sides. The agent answers
+// from memory; what takes longer is stuck.
+const timeout = 5 * time.Second
+
+// maxAnswer bounds what a client reads, in bytes. A status has a few hundred
+// bytes for each placement.
+const maxAnswer = 64 << 20
+
+// refusal is the body of every answer that isn't 200.
+type refusal struct {
+	Error string `json:"error"`
+}
