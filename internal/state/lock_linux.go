@@ -1,0 +1,31 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lock takes an exclusive flock(2) on the file or directory at path, a file
+// being made if there is nothing. Closing the result, or the end of the
+// process, lets go of it. It returns ErrLocked if another process has it.
+func Lock(path string) (*os.File, error) {
+	// Read-only, so that holding it keeps nobody from remounting the disk so.
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EISDIR) {
+		f, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+}

@@ -1,0 +1,240 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func open(t *testing.T, path string) *Dir {
+	t.Helper()
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func file(container string) File {
+	return File{PodUID: "5e0e-1", ContainerName: "web", ContainerID: container, Token: "aws",
+		Content: []byte("secret"), Mode: 0o640, UID: 1000, GID: 1001}
+}
+
+func TestOpenLocks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "state")
+	d := open(t, path)
+	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o700 {
+		t.Errorf("directory: %v, %v", fi, err)
+	}
+	if _, err := Open(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("second: %v, want ErrLocked", err)
+	}
+	if err := Check(path); err != nil {
+		t.Errorf("check beside a running agent: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
+}
+
+func TestLockOfDirectory(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, err := Lock(dir); !errors.Is(err, ErrLocked) {
+		t.Errorf("second: %v, want ErrLocked", err)
+	}
+}
+
+func TestKey(t *testing.T) {
+	path := t.TempDir()
+	d := open(t, path)
+	key, err := d.Key()
+	if err != nil || len(key) != KeyBytes {
+		t.Fatalf("%d bytes, %v", len(key), err)
+	}
+	if fi, err := os.Stat(filepath.Join(path, "node.key")); err != nil || fi.Mode().Perm() != 0o600 {
+		t.Errorf("mode: %v, %v", fi, err)
+	}
+	_ = d.Close()
+	if again, err := open(t, path).Key(); err != nil || !bytes.Equal(again, key) {
+		t.Errorf("after a restart: %x, %v; want %x", again, err, key)
+	}
+	if err := os.WriteFile(filepath.Join(path, "node.key"), key[:7], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Key(); err == nil || !strings.Contains(err.Error(), "7 bytes") {
+		t.Errorf("damaged key: %v", err)
+	}
+}
+
+func TestWriteAndRemove(t *testing.T) {
+	d := open(t, t.TempDir())
+	name, err := d.Write(file("c1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := regexp.MustCompile(`/pods/5e0e-1/containers/web/[0-9a-f]{8}$`); !want.MatchString(name) || !d.Owns(name) {
+		t.Errorf("path %s", name)
+	}
+	fi, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok || fi.Mode() != 0o640 || st.Uid != 1000 || st.Gid != 1001 {
+		t.Errorf("mode %v, owner %+v", fi.Mode(), st)
+	}
+	if b, err := os.ReadFile(name); err != nil || string(b) != "secret" {
+		t.Errorf("content %q, %v", b, err)
+	}
+
+	other, err := d.Write(file("c2"))
+	if err != nil || other == name {
+		t.Fatalf("second container: %s, %v", other, err)
+	}
+	if fi2, err := os.Stat(other); err != nil || os.SameFile(fi, fi2) {
+		t.Errorf("two containers share an inode: %v", err)
+	}
+	if err := d.Remove(name, name); err != nil {
+		t.Errorf("remove twice: %v", err)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Errorf("the other file: %v", err)
+	}
+	if err := d.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(d.Path(), "pods")); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestRemoveRefusesOthers(t *testing.T) {
+	d := open(t, t.TempDir())
+	outside := filepath.Join(t.TempDir(), "passwd")
+	if err := os.WriteFile(outside, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{outside, filepath.Join(d.Path(), "lock"), d.Path() + "/pods/../lock", d.Path() + "/pods"} {
+		if err := d.Remove(name); err == nil {
+			t.Errorf("%s removed", name)
+		}
+	}
+}
+
+func TestHostileNames(t *testing.T) {
+	d := open(t, t.TempDir())
+	for _, s := range []string{"", ".", "..", "../../etc", "a/b", ".hidden", "a\x00b", strings.Repeat("x", 300), "ü"} {
+		f := file(s)
+		f.PodUID, f.ContainerName = s, s
+		name, err := d.Write(f)
+		if err != nil || !d.Owns(name) || filepath.Clean(name) != name {
+			t.Errorf("%q: %s, %v", s, name, err)
+		}
+		if err := d.WriteRecord(Record{Container: s}); err != nil {
+			t.Errorf("record of %q: %v", s, err)
+		}
+		if r, err := d.Record(s); err != nil || r.Container != s {
+			t.Errorf("record of %q: %+v, %v", s, r, err)
+		}
+	}
+	if got, err := os.ReadDir(d.Path()); err != nil || len(got) != 3 { // containers, lock, pods
+		t.Errorf("state directory holds %v, %v", got, err)
+	}
+}
+
+func TestRecords(t *testing.T) {
+	d := open(t, t.TempDir())
+	if _, err := d.Record("c1"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("none yet: %v", err)
+	}
+	if files, containers, err := d.Leftovers(); err != nil || files != nil || containers != nil {
+		t.Errorf("empty directory: %v, %v, %v", files, containers, err)
+	}
+	name, err := d.Write(file("c1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Record{Container: "c1", Tokens: []Token{{Name: "aws", Kind: "k", Path: "/p", File: name, PlantedAt: time.Unix(5, 6).UTC()}}}
+	if err := d.WriteRecord(want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Record("c1")
+	if err != nil || got.Container != "c1" || !slices.Equal(got.Tokens, want.Tokens) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+
+	unfinished := filepath.Join(filepath.Dir(name), ".tmp-1")
+	damaged := filepath.Join(d.Path(), "containers", "c2.json")
+	for _, file := range []string{unfinished, damaged} {
+		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.Record("c2"); err == nil {
+		t.Error("damaged record accepted")
+	}
+	files, containers, err := d.Leftovers()
+	if err != nil || !slices.Equal(files, []string{unfinished, name}) || !slices.Equal(containers, []string{"c1", "c2"}) {
+		t.Errorf("leftovers: %v, %v, %v", files, containers, err)
+	}
+	for _, c := range []string{"c1", "c2", "c3"} {
+		if err := d.RemoveRecord(c); err != nil {
+			t.Errorf("remove record %s: %v", c, err)
+		}
+	}
+}
+
+// A disk without room: writes end in ENOSPC on a small tmpfs. Needs root, as
+// all of this project's machine tests do.
+func TestFullDisk(t *testing.T) {
+	path := t.TempDir()
+	if err := syscall.Mount("none", path, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(path, syscall.MNT_DETACH) })
+	d := open(t, path)
+	f := file("c1")
+	f.Content = make([]byte, 1<<20)
+	if _, err := d.Write(f); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want ENOSPC", err)
+	}
+	if files, _, err := d.Leftovers(); err != nil || len(files) != 0 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(path, "pods")); err != nil || len(left) != 0 {
+		t.Errorf("directories left: %v, %v", left, err)
+	}
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	path := t.TempDir()
+	if err := syscall.Mount("none", path, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(path, syscall.MNT_DETACH) })
+	d := open(t, path)
+	if err := syscall.Mount("", path, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(filepath.Join(path, "new")); err == nil {
+		t.Error("check of a read-only disk succeeded")
+	}
+	if _, err := d.Write(file("c1")); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("got %v, want EROFS", err)
+	}
+}
