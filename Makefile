@@ -16,6 +16,9 @@ KERNEL ?= 6.12
 FUZZTIME ?= 5s
 export FUZZTIME
 
+# Packages with tests that need a kernel of ours.
+VM_PACKAGES = $(shell grep -rlE '^//go:build .*\bvmtest\b' --include='*_test.go' . | xargs -rn1 dirname | sort -u)
+
 STEP := hack/step.sh
 
 .PHONY: help
@@ -70,3 +73,14 @@ test-unit: ## Unit tests with the race detector; no root, no VM.
 .PHONY: fuzz-seeds
 fuzz-seeds: ## Each fuzz target: its seeds, then new input for FUZZTIME.
 	@$(STEP) fuzz hack/fuzz.sh
+
+.PHONY: test-vm
+test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
+	@$(STEP) 'test-vm $(KERNELS)' go run ./test/vm/cmd/vm test \
+	  -kernels "$$(echo $(KERNELS) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs $(VM_PACKAGES)
+
+##@ Try it
+
+.PHONY: vm
+vm: ## A root shell in a VM with beesting on the PATH (KERNEL=6.12).
+	@go run ./test/vm/cmd/vm shell -kernel $(KERNEL)
