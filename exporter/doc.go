@@ -1,0 +1,16 @@
+// Package exporter turns a [beesting.Access] into telemetry and delivers it.
+//
+// A [Mapping] holds the one table that says which attribute carries what; every
+// output uses it, so that the same access looks the same everywhere. The
+// outputs are [NewOTLP] (OpenTelemetry log records and spans to an OTLP end
+// point), [NewJSON] (one JSON object per line) and [NewText] (for a person at a
+// terminal). Each has
+//
+//	Deliver(ctx context.Context, a beesting.Access) error
+//	Shutdown(ctx context.Context) error
+//
+// and is safe for concurrent use. The reference of every attribute, made from
+// the table, is docs/telemetry.md.
+package exporter
+
+//go:generate go test -run ^TestTelemetryReference$ -count=1 . -update

@@ -1,0 +1,213 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// ErrQueueFull is what Deliver returns when an access was turned away.
+var ErrQueueFull = errors.New("queue is full")
+
+// DefaultQueue is the default of OTLPOptions.Queue. An access takes 1 to 2 KiB
+// in it, once for both signals.
+const DefaultQueue = 16384
+
+// OTLPOptions configures [NewOTLP].
+type OTLPOptions struct {
+	// Getenv reads the OTEL_* variables; required (os.Getenv in a program).
+	Getenv func(string) string
+	// Logger hears of outages, their end and of every loss; required.
+	Logger *slog.Logger
+	// Queue is how many accesses of each signal may wait; DefaultQueue if 0.
+	Queue int
+}
+
+// OTLP delivers accesses as log records and spans to OTLP end points. Logs and
+// spans are independent: each has its queue and its goroutine, and the trouble
+// of one doesn't hold up the other. Safe for concurrent use.
+type OTLP struct {
+	signals []*delivery
+}
+
+// OTLPStats counts what became of the accesses, by signal.
+type OTLPStats struct {
+	Logs  SignalStats `json:"logs"`
+	Spans SignalStats `json:"spans"`
+}
+
+var (
+	logsSignal  = signal{name: "logs", variable: "LOGS", path: "v1/logs"}
+	spansSignal = signal{name: "spans", variable: "TRACES", path: "v1/traces"}
+)
+
+// NewOTLP reads the environment and starts delivery. The back end need not be
+// there. An error names the variable that is wrong. ctx is for the start only:
+// delivery goes on until Shutdown, which must be called.
+func NewOTLP(ctx context.Context, m *Mapping, o OTLPOptions) (*OTLP, error) {
+	return newOTLP(ctx, m, o, defaultPace)
+}
+
+func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, error) {
+	if o.Queue <= 0 {
+		o.Queue = DefaultQueue
+	}
+	off, err := disabled(o.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	if off {
+		o.Logger.Warn("OTEL_SDK_DISABLED is true: no telemetry is sent")
+	}
+	var out OTLP
+	for _, s := range []struct {
+		signal
+		connect func(context.Context, *Mapping, endpoint) (sender, error)
+	}{{logsSignal, newLogSender}, {spansSignal, newSpanSender}} {
+		d, err := startDelivery(ctx, m, o, p, off, s.signal, s.connect)
+		if err != nil {
+			return nil, errors.Join(err, out.Shutdown(ctx))
+		}
+		out.signals = append(out.signals, d)
+	}
+	return &out, nil
+}
+
+// delivery is one signal: queue, pipeline and the goroutine that drives it.
+type delivery struct {
+	name     string
+	endpoint string
+	tally    *tally
+	news     *news
+
+	// All below is nil for a signal that is turned off.
+	queue    *queue
+	pipeline *pipeline
+	cancel   context.CancelFunc
+	done     chan struct{}
+	shutdown sync.Once
+	result   error
+}
+
+func startDelivery(ctx context.Context, m *Mapping, o OTLPOptions, p pace, off bool, s signal,
+	connect func(context.Context, *Mapping, endpoint) (sender, error),
+) (*delivery, error) {
+	e := env{getenv: o.Getenv, signal: s}
+	on, err := e.selected()
+	if err != nil {
+		return nil, err
+	}
+	if off || !on {
+		return &delivery{name: s.name, tally: newTally(), news: newNews(o.Logger, s.name, time.Now)}, nil
+	}
+	target, err := e.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	snd, err := connect(ctx, m, target)
+	if err != nil {
+		return nil, fmt.Errorf("%s to %s: %w", s.name, target, err)
+	}
+	q := newQueue(o.Queue)
+	pl := newPipeline(s.name, q, snd, o.Logger, time.Now, p)
+	run, cancel := context.WithCancel(context.Background())
+	d := &delivery{
+		name: s.name, endpoint: target.String(), tally: pl.tally, news: pl.news,
+		queue: q, pipeline: pl, cancel: cancel, done: make(chan struct{}),
+	}
+	go func() {
+		defer close(d.done)
+		pl.run(run)
+	}()
+	return d, nil
+}
+
+// Deliver queues a for both signals and returns at once. The error says which
+// signal has no room for it; it is counted and logged here already. What a
+// refers to must not be changed afterwards.
+func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
+	// The content has no place in telemetry, nor in a long queue.
+	a.Placement.Token.Content = nil
+	var errs []error
+	for _, d := range o.signals {
+		if err := d.put(&a); err != nil {
+			errs = append(errs, fmt.Errorf("%s of access %x: %w", d.name, a.ID[:4], err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *delivery) put(a *beesting.Access) error {
+	d.tally.offer()
+	if d.queue == nil {
+		d.tally.settle(0, 1, causeDisabled)
+		return nil
+	}
+	switch accepted, open := d.queue.put(a); {
+	case accepted:
+		return nil
+	case open:
+		d.tally.settle(0, 1, causeQueueFull)
+		d.news.lost(1, causeQueueFull, ErrQueueFull)
+		return ErrQueueFull
+	default:
+		d.tally.settle(0, 1, causeShutdown)
+		return ErrShutdown
+	}
+}
+
+// Shutdown turns new accesses away and delivers what is queued for as long as
+// ctx lasts; what then is left is counted, logged and told in the error. It
+// waits for the goroutines. A second call returns what the first did.
+func (o *OTLP) Shutdown(ctx context.Context) error {
+	errs := make([]error, len(o.signals))
+	var wg sync.WaitGroup
+	for i, d := range o.signals {
+		wg.Go(func() { errs[i] = d.stop(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (d *delivery) stop(ctx context.Context) error {
+	d.shutdown.Do(func() {
+		if d.queue == nil {
+			return
+		}
+		d.queue.close()
+		close(d.pipeline.closing)
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+		}
+		d.cancel()
+		<-d.done
+		if left := d.queue.len(); left > 0 {
+			d.tally.settle(0, left, causeShutdown)
+			err := fmt.Errorf("%d not delivered: %w", left, context.Cause(ctx))
+			d.news.lost(left, causeShutdown, err)
+			d.result = fmt.Errorf("%s: %w", d.name, err)
+		}
+		d.news.flush()
+		// Not ctx, which may be over: closing needs no time.
+		if err := d.pipeline.sender.close(context.WithoutCancel(ctx)); err != nil {
+			d.result = errors.Join(d.result, fmt.Errorf("%s: %w", d.name, err))
+		}
+	})
+	return d.result
+}
+
+// Stats returns the counts so far.
+func (o *OTLP) Stats() OTLPStats {
+	var out OTLPStats
+	for i, s := range []*SignalStats{&out.Logs, &out.Spans} {
+		*s = o.signals[i].tally.snapshot()
+		s.Endpoint = o.signals[i].endpoint
+	}
+	return out
+}

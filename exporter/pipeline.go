@@ -1,0 +1,169 @@
+package exporter
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// sender encodes a batch and makes one attempt to deliver it. It is called by
+// one goroutine.
+type sender interface {
+	send(ctx context.Context, batch []*beesting.Access) (*answer, error)
+	// close releases what the sender holds. Nothing is sent afterwards.
+	close(ctx context.Context) error
+}
+
+// pace says how a pipeline paces itself.
+type pace struct {
+	batch       int           // most accesses in a request
+	first, most time.Duration // waits between attempts: the first, and the longest
+	closing     time.Duration // the longest wait once Shutdown was called
+	asked       time.Duration // the longest that a back end may ask for
+	doubts      int           // attempts before a doubtful batch counts as unfit
+}
+
+// defaultPace: the first retry comes soon since most outages are a connection
+// that has to be made again; thirty seconds is what the exporters' own retry
+// ends with. Ten doubtful attempts take about two and a half minutes.
+var defaultPace = pace{
+	batch: 256,
+	first: 200 * time.Millisecond, most: 30 * time.Second,
+	closing: time.Second, asked: 5 * time.Minute,
+	doubts: 10,
+}
+
+// pipeline delivers one signal: in order, one batch at a time, again and again
+// until the back end has it or says that it never will.
+type pipeline struct {
+	name   string
+	source source
+	sender sender
+	pace   pace
+	jitter func() float64 // in [0, 1)
+	now    func() time.Time
+	tally  *tally
+	news   *news
+
+	closing chan struct{} // closed by Shutdown: hurry
+
+	// The state of the attempts, of the goroutine in run alone.
+	limit    int  // accesses in the next request
+	suspect  bool // one access of the batch is being looked for
+	attempts int  // without success, for the next wait
+	doubts   int
+}
+
+func newPipeline(name string, src source, snd sender, log *slog.Logger, now func() time.Time, p pace) *pipeline {
+	return &pipeline{
+		name: name, source: src, sender: snd, pace: p, jitter: rand.Float64, now: now,
+		tally: newTally(), news: newNews(log, name, now),
+		closing: make(chan struct{}), limit: p.batch,
+	}
+}
+
+// run delivers until the source is closed and empty, or ctx ends.
+func (p *pipeline) run(ctx context.Context) {
+	for {
+		batch, err := p.source.Next(ctx, p.limit)
+		if err != nil {
+			return
+		}
+		ans, err := p.sender.send(ctx, batch)
+		v, cause := ans.judge(err)
+		if v != delivered && ctx.Err() != nil {
+			return // what came of the attempt isn't known; the cursor stays
+		}
+		if v == doubtful {
+			p.doubts++
+			if p.suspect || p.doubts >= p.pace.doubts {
+				v = unfit
+			}
+		}
+		switch v {
+		case delivered:
+			p.acknowledge(len(batch), ans)
+		case unwelcome:
+			p.setAside(len(batch), cause, err)
+		case unfit:
+			p.narrow(batch, cause, err)
+		default:
+			p.failed(cause, err)
+			if !p.wait(ctx, ans.after) {
+				return
+			}
+		}
+	}
+}
+
+// acknowledge moves the cursor. What a partial success rejects must not be
+// sent again (OTLP), and which records it was, the answer doesn't say.
+func (p *pipeline) acknowledge(n int, ans *answer) {
+	p.source.Ack(n)
+	bad := min(max(int(ans.rejected), 0), n)
+	p.tally.settle(n-bad, bad, causeRejected)
+	if bad > 0 {
+		p.news.lost(bad, causeRejected, fmt.Errorf("partial success: %s", bounded(ans.message, maxReason)))
+	}
+	p.news.works()
+	p.attempts, p.doubts = 0, 0
+	p.limit = min(p.limit*2, p.pace.batch)
+	p.suspect = p.suspect && p.limit < p.pace.batch
+}
+
+// narrow halves a batch that the back end refuses until the access that it
+// can't take stands alone, so that one takes none of its neighbours with it.
+func (p *pipeline) narrow(batch []*beesting.Access, cause string, err error) {
+	if len(batch) > 1 {
+		p.suspect = true
+		p.limit = len(batch) / 2
+		return
+	}
+	p.setAside(1, cause, err)
+	// Patience again for the next: if the back end says the same to
+	// everything, it is more likely ill than right.
+	p.suspect, p.doubts = false, 0
+}
+
+func (p *pipeline) setAside(n int, cause string, err error) {
+	p.source.SetAside(n, cause)
+	p.tally.settle(0, n, cause)
+	p.news.lost(n, cause, err)
+	p.attempts = 0
+}
+
+func (p *pipeline) failed(cause string, err error) {
+	p.attempts++
+	p.tally.retry(err)
+	p.news.fails(cause, err)
+}
+
+// wait waits before the next attempt: exponentially longer with jitter (half
+// to all of the time, so that the nodes of a cluster don't return in step), or
+// as long as the back end asked. It returns false when ctx ended.
+func (p *pipeline) wait(ctx context.Context, asked time.Duration) bool {
+	closing := p.closing
+	longest := p.pace.most
+	select {
+	case <-closing:
+		longest, asked, closing = p.pace.closing, 0, nil
+	default:
+	}
+	d := longest
+	if shift := p.attempts - 1; shift < 32 {
+		d = min(p.pace.first<<max(shift, 0), longest)
+	}
+	d = d/2 + time.Duration(p.jitter()*float64(d)/2)
+	timer := time.NewTimer(max(d, min(asked, p.pace.asked)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-closing: // once: the next wait is a short one
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}

@@ -1,0 +1,114 @@
+package exporter
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// source is what a pipeline delivers from: accesses in order behind a cursor
+// that moves only when the pipeline says so. The queue in memory is one; a
+// durable journal is to be another.
+//
+// One goroutine calls its methods.
+type source interface {
+	// Next waits until there is something after the cursor and returns up to
+	// limit accesses, oldest first. The cursor stays. It returns io.EOF when
+	// the source is closed and empty, and ctx's error when ctx ends.
+	Next(ctx context.Context, limit int) ([]*beesting.Access, error)
+	// Ack moves the cursor past the first n accesses: they are delivered.
+	Ack(n int)
+	// SetAside moves the cursor past the first n accesses: the back end will
+	// never take them, cause says why in a word.
+	SetAside(n int, cause string)
+}
+
+// queue is a bounded FIFO in memory. When it is full the newest access is
+// turned away: what came first tells how it began.
+type queue struct {
+	limit int
+	wake  chan struct{} // holds a token when something changed
+
+	mu     sync.Mutex
+	items  []*beesting.Access
+	closed bool
+}
+
+func newQueue(limit int) *queue {
+	return &queue{limit: limit, wake: make(chan struct{}, 1)}
+}
+
+// put appends a and never waits. Not accepted means that the queue is full, or
+// no longer open.
+func (q *queue) put(a *beesting.Access) (accepted, open bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.items) >= q.limit {
+		return false, !q.closed
+	}
+	q.items = append(q.items, a)
+	q.signal()
+	return true, true
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Next implements source.
+func (q *queue) Next(ctx context.Context, limit int) ([]*beesting.Access, error) {
+	for {
+		q.mu.Lock()
+		n, closed := min(limit, len(q.items)), q.closed
+		batch := append([]*beesting.Access(nil), q.items[:n]...)
+		q.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case n > 0:
+			return batch, nil
+		case closed:
+			return nil, io.EOF
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Ack implements source.
+func (q *queue) Ack(n int) { q.drop(n) }
+
+// SetAside implements source. There is nowhere to set anything aside in
+// memory: the pipeline counts and logs it, and that is all that stays of it.
+func (q *queue) SetAside(n int, _ string) { q.drop(n) }
+
+func (q *queue) drop(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	clear(q.items[:n])
+	q.items = q.items[n:]
+	if len(q.items) == 0 {
+		q.items = nil // gives the memory of a long outage back
+	}
+}
+
+// close turns away what comes later. What is in the queue stays in it.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.signal()
+}
+
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items)
+}
