@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,14 +28,4 @@ func peerUID(c net.Conn) (uint32, error) {
 		return 0, fmt.Errorf("peer credentials: %w", err)
 	}
 	return cred.Uid, nil
-}
-
-// tryLock takes the lock that belongs to the open file, and so to this process
-// and no other.
-func tryLock(f *os.File) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return ErrInUse
-	}
-	return err
 }

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/beesting-otel/beesting/internal/state"
 )
 
 // Socket is a listening control socket. Nobody is answered before Serve.
@@ -44,12 +46,12 @@ func listen(path string) (*Socket, error) {
 	}
 	// The lock goes with the process, however it ends. It stays as a file:
 	// removing it would let two agents hold locks on different files.
-	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := state.Lock(path + ".lock")
+	if errors.Is(err, state.ErrLocked) {
+		return nil, ErrInUse
+	}
 	if err != nil {
 		return nil, err
-	}
-	if err := tryLock(lock); err != nil {
-		return nil, errors.Join(err, lock.Close())
 	}
 	l, err := bind(path)
 	if err != nil {
