@@ -1,0 +1,132 @@
+// Package check finds out whether this machine can run the agent, and says what
+// to do where it can't. It changes nothing: what it tries it takes back.
+package check
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Status is the verdict on one row.
+type Status string
+
+// The verdicts.
+const (
+	OK   Status = "ok"
+	Warn Status = "warn" // works, with something missing
+	Fail Status = "fail" // the agent can't do its work
+)
+
+// Row is one thing that was looked at.
+type Row struct {
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	// Detail is what was found, Advice what to do about it, if anything.
+	Detail string `json:"detail"`
+	Advice string `json:"advice,omitempty"`
+}
+
+// Err is nil unless the row failed.
+func (r Row) Err() error {
+	if r.Status != Fail {
+		return nil
+	}
+	if r.Advice == "" {
+		return fmt.Errorf("%s: %s", r.Name, r.Detail)
+	}
+	return fmt.Errorf("%s: %s: %s", r.Name, r.Detail, r.Advice)
+}
+
+// Attempt is the outcome of trying to attach in one mode.
+type Attempt struct {
+	Mode string
+	Err  error // nil where it works
+}
+
+// Machine is what is looked at. All fields but Probe are needed.
+type Machine struct {
+	Proc, Sys string // where procfs and sysfs are mounted, "/proc" and "/sys"
+	Arch      string // GOARCH
+	NRISocket string
+	StateDir  string
+	// Probe tries every attach mode, in the order in which the sensor does; nil
+	// leaves that out.
+	Probe func() []Attempt
+}
+
+// Report is the outcome of all checks.
+type Report struct {
+	Status Status `json:"status"` // the worst of the rows
+	Rows   []Row  `json:"checks"`
+}
+
+// All looks at everything. It takes seconds: the kernel verifies each program.
+func (m Machine) All() Report {
+	rows := []Row{m.Kernel(), m.BTF(), m.lsm(), m.lockdown(), m.Privileges(), m.Namespaces()}
+	rows = append(rows, m.attach()...)
+	rows = append(rows, m.cgroups(), m.audit(), m.NRI(), m.State())
+	r := Report{Status: OK, Rows: rows}
+	for _, row := range rows {
+		if row.Status == Fail || r.Status == OK {
+			r.Status = row.Status
+		}
+	}
+	return r
+}
+
+func (m Machine) attach() []Row {
+	if m.Probe == nil {
+		return nil
+	}
+	var rows []Row
+	first := ""
+	attempts := m.Probe()
+	for _, a := range attempts {
+		if a.Err == nil && first == "" {
+			first = a.Mode
+		}
+	}
+	for _, a := range attempts {
+		r := Row{Name: "attach " + a.Mode, Status: OK, Detail: "works"}
+		switch {
+		case a.Err == nil && a.Mode == first:
+			r.Detail = "works, and is what auto takes"
+		case a.Err == nil:
+		case first != "":
+			r.Status, r.Detail = Warn, a.Err.Error()
+			r.Advice = fmt.Sprintf("nothing has to be done: %s works", first)
+		default:
+			r.Status, r.Detail = Fail, a.Err.Error()
+			r.Advice = "one of the attach modes has to work: see the rows above"
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// WriteJSON writes the report as one indented object.
+func (r Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}
+
+// WriteText writes one line for each row, and one below for what to do.
+func (r Report) WriteText(w io.Writer) error {
+	width := 0
+	for _, row := range r.Rows {
+		width = max(width, len(row.Name))
+	}
+	var b strings.Builder
+	for _, row := range r.Rows {
+		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", row.Status, width, row.Name, row.Detail)
+		if row.Advice != "" {
+			fmt.Fprintf(&b, "%-4s  %-*s  -> %s\n", "", width, "", row.Advice)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

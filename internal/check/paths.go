@@ -1,0 +1,114 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// NRIPresent looks whether the runtime's NRI socket is there.
+func (m Machine) NRIPresent() Row {
+	r := Row{Name: "NRI socket", Status: OK, Detail: m.NRISocket}
+	st, err := os.Stat(m.NRISocket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.Status, r.Detail = Fail, m.NRISocket+" does not exist"
+		r.Advice = "start containerd 2 or CRI-O, switch NRI on in containerd 1.7, or set nri.socket"
+	case err != nil:
+		r.Status, r.Detail = Fail, err.Error()
+	case st.Mode().Type() != fs.ModeSocket:
+		r.Status, r.Detail = Fail, m.NRISocket+" is not a socket"
+		r.Advice = "set nri.socket"
+	}
+	return r
+}
+
+// NRI also looks whether somebody listens. The runtime logs a plugin that came
+// and went.
+func (m Machine) NRI() Row {
+	r := m.NRIPresent()
+	if r.Status != OK {
+		return r
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	c, err := new(net.Dialer).DialContext(ctx, "unix", m.NRISocket)
+	if err != nil {
+		r.Status, r.Detail = Fail, fmt.Sprintf("nobody listens: %v", err)
+		r.Advice = "start the container runtime"
+		return r
+	}
+	_ = c.Close()
+	r.Detail += " is listening"
+	return r
+}
+
+// State looks whether planted files can be kept in the state directory.
+func (m Machine) State() Row {
+	r := Row{Name: "state directory", Status: OK, Detail: m.StateDir}
+	base, err := firstExisting(m.StateDir)
+	if err != nil {
+		r.Status, r.Detail, r.Advice = Fail, err.Error(), "set stateDir"
+		return r
+	}
+	if err := writable(base); err != nil {
+		r.Status, r.Detail = Fail, fmt.Sprintf("%s can't be written: %v", base, reason(err))
+		r.Advice = "run as root, mount it writable, or set stateDir"
+		return r
+	}
+	kind, err := fileSystem(base)
+	if err != nil {
+		r.Status, r.Detail = Warn, fmt.Sprintf("%s: file system not known: %v", base, err)
+		return r
+	}
+	r.Detail = fmt.Sprintf("%s on %s", m.StateDir, kind)
+	if base != m.StateDir {
+		r.Detail += ", will be made"
+	}
+	switch kind {
+	case "tmpfs", "ramfs":
+		r.Status, r.Advice = Warn, "it must survive a reboot: set stateDir to a directory on disk"
+	case "overlay":
+		r.Status, r.Advice = Warn, "if this is a container's own file system, mount a directory of the host there: the runtime has to find the files"
+	}
+	return r
+}
+
+// firstExisting gives dir, or the nearest of its parents that is there.
+func firstExisting(dir string) (string, error) {
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		st, err := os.Stat(at)
+		switch {
+		case err == nil && st.IsDir():
+			return at, nil
+		case err == nil:
+			return "", fmt.Errorf("%s is not a directory", at)
+		case !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at):
+			return "", err
+		}
+	}
+}
+
+// writable makes a file and removes it.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".beesting-check-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// reason leaves out the name of the file that was tried.
+func reason(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package check
+
+import "errors"
+
+func fileSystem(string) (string, error) { return "", errors.ErrUnsupported }
