@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef BEESTING_ENROL_H
+#define BEESTING_ENROL_H
+
+/* What is decided on an open: enrol, ignore or report. The end of body.h. */
 
 static __noinline int enrol_inode(struct file *file, struct inode *inode, __u64 watched_by)
 {
@@ -49,3 +53,5 @@ static __always_inline void on_open(struct file *file)
 	else if (enrol.tid)
 		enrol_inode(file, inode, 0);
 }
+
+#endif /* BEESTING_ENROL_H */

@@ -38,7 +38,7 @@ func TestOptions(t *testing.T) {
 
 func TestOpenErrorNamesEachMode(t *testing.T) {
 	why := errors.New("because")
-	err := error(&OpenError{Attempts: []Attempt{{ModeLSM, ErrHookSilent}, {ModeKprobe, why}}})
+	err := error(&OpenError{Attempts: []Attempt{{Mode: ModeLSM, Err: ErrHookSilent}, {Mode: ModeKprobe, Err: why}}})
 	want := "no attach mode works: lsm: attached, but the hook does not run; kprobe: because"
 	if err.Error() != want {
 		t.Errorf("got  %s\nwant %s", err, want)

@@ -30,9 +30,9 @@ func Open(o Options) (*Sensor, error) {
 		return nil, err
 	}
 
-	modes := Modes()
-	if o.Mode != ModeAuto {
-		modes = []Mode{o.Mode}
+	modes := []Mode{o.Mode}
+	if o.Mode == ModeAuto {
+		modes = inOrder(kernelPreempts())
 	}
 	var refused []Attempt
 	for _, mode := range modes {
@@ -60,7 +60,11 @@ func Probe(o Options) []Attempt {
 		if errors.As(err, &oe) && len(oe.Attempts) == 1 {
 			err = oe.Attempts[0].Err
 		}
-		attempts = append(attempts, Attempt{Mode: mode, Err: err})
+		a := Attempt{Mode: mode, Err: err}
+		if err == nil && mode == ModeFentry && kernelPreempts() {
+			a.Note = NotePreempts
+		}
+		attempts = append(attempts, a)
 	}
 	return attempts
 }

@@ -175,6 +175,7 @@ func TestModesOfThisKernel(t *testing.T) {
 			t.Logf("%s: %v", a.Mode, a.Err)
 		}
 	}
+	t.Logf("preempts: %v", kernelPreempts())
 	if s := open(t, Options{}); s.Mode() != want[0] {
 		t.Errorf("auto took %s after %v", s.Mode(), s.Refused())
 	}
@@ -198,6 +199,7 @@ func TestAttribution(t *testing.T) {
 			t.Fatal(err)
 		}
 		pid := uint32(cmd.Process.Pid)
+		e.ParentStartTime = e.ParentStartTime.Truncate(10 * time.Millisecond) // as /proc has it
 		want := e
 		want.Kind, want.Placement = KindOpen, 7
 		want.PID, want.TID, want.SessionLeaderPID = pid, pid, pid
@@ -305,15 +307,25 @@ func TestShortLived(t *testing.T) {
 				t.Errorf("incomplete: %+v", e)
 			}
 		}
+		st, err := s.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// See NotePreempts: nothing may be missing that the kernel didn't skip.
+		skipped := 0
+		if s.Mode() == ModeFentry && kernelPreempts() {
+			skipped = int(st.Lost[LostRecursion])
+			t.Logf("%d of %d seen, the kernel skipped %d runs", len(seen), n, skipped)
+		}
 		for pid := range pids {
-			if seen[uint32(pid)] != 1 {
-				t.Errorf("pid %d: %d events", pid, seen[uint32(pid)])
+			if c := seen[uint32(pid)]; c != 1 && (c != 0 || skipped == 0) {
+				t.Errorf("pid %d: %d events", pid, c)
 			}
 		}
-		if len(seen) != n {
+		if len(seen)+skipped < n {
 			t.Errorf("%d processes, want %d", len(seen), n)
 		}
-		if c, err := s.Count(1); err != nil || c != (Count{Seen: n}) {
+		if c, err := s.Count(1); err != nil || c != (Count{Seen: uint64(len(seen))}) {
 			t.Errorf("count %+v, %v", c, err)
 		}
 	})
