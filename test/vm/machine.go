@@ -76,7 +76,7 @@ func (m *machine) commandLine(cfg Config) string {
 		// noticed at once.
 		"panic=-1", "oops=panic",
 		// Time that proves nothing here.
-		"mitigations=off", "tsc=reliable", "no_timer_check", "cryptomgr.notests", "audit=0",
+		"mitigations=off", "tsc=reliable", "no_timer_check", "cryptomgr.notests",
 		"i8042.noaux", "i8042.nokbd", "i8042.nopnp", "random.trust_cpu=on",
 	}
 	return strings.Join(append(words, cfg.Append...), " ")

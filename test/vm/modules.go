@@ -102,7 +102,8 @@ func (t *moduleTree) softDeps() (map[string][]string, error) {
 }
 
 // algorithms maps the crypto algorithms' names to the modules that have them:
-// "alias crypto-crc32c crc32c_cryptoapi".
+// "alias crypto-crc32c crc32c_cryptoapi". btrfs's soft dependencies say "crc32c"
+// up to 6.17 and "crypto-crc32c" from 6.18 on.
 func (t *moduleTree) algorithms() (map[string][]string, error) {
 	raw, err := os.ReadFile(filepath.Join(t.dir, "modules.alias"))
 	if err != nil {
@@ -114,6 +115,7 @@ func (t *moduleTree) algorithms() (map[string][]string, error) {
 		if len(f) == 3 && strings.HasPrefix(f[1], "crypto-") {
 			name := strings.TrimPrefix(f[1], "crypto-")
 			out[name] = append(out[name], f[2])
+			out[f[1]] = append(out[f[1]], f[2])
 		}
 	}
 	return out, nil

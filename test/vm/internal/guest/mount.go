@@ -38,6 +38,9 @@ var pseudo = []struct {
 }
 
 func mountBasics() error {
+	if err := unix.Sethostname([]byte("guest")); err != nil {
+		return fmt.Errorf("host name: %w", err)
+	}
 	for _, m := range pseudo {
 		// A directory that sysfs should have and has not is a file system the
 		// kernel lacks; mkdir there fails too, so the mount tells it best.
