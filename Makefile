@@ -42,17 +42,21 @@ cross: ## Build for arm64, and what is portable for another system.
 generate: ## Regenerate eBPF objects and generated documentation (clang 14).
 	@$(STEP) generate hack/generate.sh
 
+.PHONY: collector
+collector: ## Build the Collector of builder-config.yaml, check its configuration.
+	@$(STEP) collector hack/collector.sh
+
 .PHONY: clean
 clean: ## Remove what was built in the tree; the cache stays.
-	rm -rf bin
+	rm -rf bin dist
 
 ##@ Test
 
 # Limits in seconds for a cold run on two slow cores, with room to spare.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
-	@hack/run-steps.sh lint:1500 verify-generate:600 cross:900 test-unit:1200 \
-	  fuzz-seeds:900 test-vm:1800 test-e2e:2400
+	@hack/run-steps.sh lint:1500 verify-generate:600 cross:900 collector:1200 \
+	  test-unit:1200 fuzz-seeds:900 test-vm:3000 test-e2e:3000
 
 .PHONY: lint
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.

@@ -38,7 +38,7 @@ while read -r file; do
 done < <(files '*.bpf.c' '*.bpf.h' 'bpf/*.c' 'bpf/*.h')
 
 grep_go 'write what was being done ("watch inode 12: ...")' \
-  '(Errorf|errors\.New)\("(failed|could not|cannot|unable|error) ' '*.go'
+  '(fmt\.Errorf|errors\.New)\("(failed|could not|cannot|unable|error) ' '*.go'
 grep_go 'a test that cannot run is a failure' '\b(t|b|tb|f)\.Skip(f|Now)?\(' '*_test.go'
 
 while read -r file; do
