@@ -137,111 +137,105 @@ func TestOwnPIDNamespace(t *testing.T) {
 }
 
 // The entry process is the topmost ancestor in the same cgroup.
-func TestEntryProcess(t *testing.T) {
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		path := token(t, t.TempDir())
-		defer watch(t, s, path, 1).Close()
+func testEntryProcess(t *testing.T, s *Sensor) {
+	path := token(t, t.TempDir())
+	defer watch(t, s, path, 1).Close()
 
-		group := filepath.Join("/sys/fs/cgroup", "beesting-test")
-		if err := os.Mkdir(group, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		defer os.Remove(group)
-		fd, err := unix.Open(group, unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		cmd := child("grandchild", path)
-		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
+	group := filepath.Join("/sys/fs/cgroup", "beesting-test")
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(group)
+	fd, err := unix.Open(group, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	cmd := child("grandchild", path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	e := one(t, s)
+	var st unix.Stat_t
+	if err := unix.Stat(group, &st); err != nil {
+		t.Fatal(err)
+	}
+	if int(e.EntryPID) != cmd.Process.Pid || e.PID == e.EntryPID || e.ParentPID != e.EntryPID ||
+		e.EntryStartTime != e.ParentStartTime || e.CgroupID != st.Ino {
+		t.Errorf("entry %d, want %d; cgroup %d, want %d: %+v", e.EntryPID, cmd.Process.Pid, e.CgroupID, st.Ino, e)
+	}
+}
+
+func testLongArguments(t *testing.T, s *Sensor) {
+	path := token(t, t.TempDir())
+	defer watch(t, s, path, 1).Close()
+	run := func(args ...string) Event {
+		cmd := exec.Command("/proc/self/exe", args...)
+		cmd.Env = []string{"BEESTING_TOUCH=" + path}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		e := one(t, s)
-		var st unix.Stat_t
-		if err := unix.Stat(group, &st); err != nil {
-			t.Fatal(err)
-		}
-		if int(e.EntryPID) != cmd.Process.Pid || e.PID == e.EntryPID || e.ParentPID != e.EntryPID ||
-			e.EntryStartTime != e.ParentStartTime || e.CgroupID != st.Ino {
-			t.Errorf("entry %d, want %d; cgroup %d, want %d: %+v", e.EntryPID, cmd.Process.Pid, e.CgroupID, st.Ino, e)
-		}
-	})
+		return one(t, s)
+	}
+	if e := run(strings.Repeat("x", 4000)); !e.ArgsTruncated || len(e.Args) != 2 || len(e.Args[1]) < 900 {
+		t.Errorf("long argument: %d arguments, truncated %v", len(e.Args), e.ArgsTruncated)
+	}
+	if e := run("", "a\nb", ""); e.ArgsTruncated || !slices.Equal(e.Args[1:], []string{"", "a\nb", ""}) {
+		t.Errorf("empty arguments: %q", e.Args)
+	}
 }
 
-func TestLongArguments(t *testing.T) {
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		path := token(t, t.TempDir())
-		defer watch(t, s, path, 1).Close()
-		run := func(args ...string) Event {
-			cmd := exec.Command("/proc/self/exe", args...)
-			cmd.Env = []string{"BEESTING_TOUCH=" + path}
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-			return one(t, s)
-		}
-		if e := run(strings.Repeat("x", 4000)); !e.ArgsTruncated || len(e.Args) != 2 || len(e.Args[1]) < 900 {
-			t.Errorf("long argument: %d arguments, truncated %v", len(e.Args), e.ArgsTruncated)
-		}
-		if e := run("", "a\nb", ""); e.ArgsTruncated || !slices.Equal(e.Args[1:], []string{"", "a\nb", ""}) {
-			t.Errorf("empty arguments: %q", e.Args)
-		}
-	})
-}
-
-func TestProgramPaths(t *testing.T) {
+func testProgramPaths(t *testing.T, s *Sensor) {
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		t.Fatal(err)
 	}
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		path := token(t, t.TempDir())
-		defer watch(t, s, path, 1).Close()
-		run := func(prog string) Event {
-			cmd := exec.Command(prog)
-			cmd.Args = []string{"busybox", "cat", path}
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%s: %v: %s", prog, err, out)
-			}
-			return one(t, s)
+	path := token(t, t.TempDir())
+	defer watch(t, s, path, 1).Close()
+	run := func(prog string) Event {
+		cmd := exec.Command(prog)
+		cmd.Args = []string{"busybox", "cat", path}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", prog, err, out)
 		}
-		dir := t.TempDir()
+		return one(t, s)
+	}
+	dir := t.TempDir()
 
-		deep := filepath.Join(dir, strings.Repeat("d/", 30), "busybox")
-		put(t, deep, busybox)
-		if e := run(deep); e.Executable != deep || e.ExecutableTruncated {
-			t.Errorf("30 directories: %q, truncated %v", e.Executable, e.ExecutableTruncated)
-		}
-		long := filepath.Join(dir, strings.Repeat(strings.Repeat("l", 250)+"/", 6), "busybox")
-		put(t, long, busybox)
-		e := run(long)
-		if !e.ExecutableTruncated || e.Executable != "" && !strings.HasSuffix(e.Executable, "/busybox") {
-			t.Errorf("1500 bytes: %q, truncated %v", e.Executable, e.ExecutableTruncated)
-		}
+	deep := filepath.Join(dir, strings.Repeat("d/", 30), "busybox")
+	put(t, deep, busybox)
+	if e := run(deep); e.Executable != deep || e.ExecutableTruncated {
+		t.Errorf("30 directories: %q, truncated %v", e.Executable, e.ExecutableTruncated)
+	}
+	long := filepath.Join(dir, strings.Repeat(strings.Repeat("l", 250)+"/", 6), "busybox")
+	put(t, long, busybox)
+	e := run(long)
+	if !e.ExecutableTruncated || e.Executable != "" && !strings.HasSuffix(e.Executable, "/busybox") {
+		t.Errorf("1500 bytes: %q, truncated %v", e.Executable, e.ExecutableTruncated)
+	}
 
-		mounted := filepath.Join(dir, "mnt")
-		if err := errors.Join(os.Mkdir(mounted, 0o755), unix.Mount("none", mounted, "tmpfs", 0, "")); err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Unmount(mounted, unix.MNT_DETACH)
-		put(t, filepath.Join(mounted, "sub/busybox"), busybox)
-		if e := run(filepath.Join(mounted, "sub/busybox")); e.Executable != filepath.Join(mounted, "sub/busybox") {
-			t.Errorf("across a mount: %q", e.Executable)
-		}
+	mounted := filepath.Join(dir, "mnt")
+	if err := errors.Join(os.Mkdir(mounted, 0o755), unix.Mount("none", mounted, "tmpfs", 0, "")); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(mounted, unix.MNT_DETACH)
+	put(t, filepath.Join(mounted, "sub/busybox"), busybox)
+	if e := run(filepath.Join(mounted, "sub/busybox")); e.Executable != filepath.Join(mounted, "sub/busybox") {
+		t.Errorf("across a mount: %q", e.Executable)
+	}
 
-		fd, err := unix.MemfdCreate("hidden", 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		if _, err := unix.Write(fd, busybox); err != nil {
-			t.Fatal(err)
-		}
-		if e := run(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)); e.Executable != "/memfd:hidden (deleted)" {
-			t.Errorf("memfd: %q", e.Executable)
-		}
-	})
+	fd, err := unix.MemfdCreate("hidden", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, busybox); err != nil {
+		t.Fatal(err)
+	}
+	if e := run(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)); e.Executable != "/memfd:hidden (deleted)" {
+		t.Errorf("memfd: %q", e.Executable)
+	}
 }
 
 func put(t *testing.T, path string, content []byte) {
@@ -252,24 +246,22 @@ func put(t *testing.T, path string, content []byte) {
 }
 
 // The path is the one that the process itself sees below its root.
-func TestProgramPathInRoot(t *testing.T) {
+func testProgramPathInRoot(t *testing.T, s *Sensor) {
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		t.Fatal(err)
 	}
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		root := t.TempDir()
-		put(t, filepath.Join(root, "bin/busybox"), busybox)
-		path := token(t, root)
-		defer watch(t, s, path, 1).Close()
-		cmd := exec.Command("/bin/busybox", "cat", "/token")
-		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		if e := one(t, s); e.Executable != "/bin/busybox" {
-			t.Errorf("got %q", e.Executable)
-		}
-	})
+	root := t.TempDir()
+	put(t, filepath.Join(root, "bin/busybox"), busybox)
+	path := token(t, root)
+	defer watch(t, s, path, 1).Close()
+	cmd := exec.Command("/bin/busybox", "cat", "/token")
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if e := one(t, s); e.Executable != "/bin/busybox" {
+		t.Errorf("got %q", e.Executable)
+	}
 }

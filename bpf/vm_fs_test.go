@@ -18,45 +18,48 @@ func filesystems() []string {
 	return []string{"/tmp", "/mnt/ext4", "/mnt/xfs", "/mnt/btrfs"}
 }
 
+func eachFilesystem(t *testing.T, f func(t *testing.T, base string)) {
+	t.Helper()
+	for _, fs := range filesystems() {
+		t.Run(strings.ReplaceAll(strings.TrimPrefix(fs, "/"), "/", "-"), func(t *testing.T) { f(t, fs) })
+	}
+}
+
 // user is somebody who isn't root.
 func user() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 2345}}
 }
 
 // Every path that leads to the inode gives one event, on every file system.
-func TestPathsToAFile(t *testing.T) {
-	for _, fs := range filesystems() {
-		t.Run(fs, func(t *testing.T) {
-			eachMode(t, func(t *testing.T, s *Sensor) {
-				dir := publicDir(t, fs)
-				path := token(t, dir)
-				defer watch(t, s, path, 5).Close()
+func testPathsToAFile(t *testing.T, s *Sensor) {
+	eachFilesystem(t, func(t *testing.T, fs string) {
+		dir := publicDir(t, fs)
+		path := token(t, dir)
+		defer watch(t, s, path, 5).Close()
 
-				link, symlink, bind := filepath.Join(dir, "link"), filepath.Join(dir, "symlink"), filepath.Join(dir, "bind")
-				put(t, bind, nil)
-				if err := errors.Join(
-					os.Link(path, link),
-					os.Symlink("token", symlink),
-					unix.Mount(path, bind, "", unix.MS_BIND, ""),
-				); err != nil {
-					t.Fatal(err)
-				}
-				defer unix.Unmount(bind, unix.MNT_DETACH)
+		link, symlink, bind := filepath.Join(dir, "link"), filepath.Join(dir, "symlink"), filepath.Join(dir, "bind")
+		put(t, bind, nil)
+		if err := errors.Join(
+			os.Link(path, link),
+			os.Symlink("token", symlink),
+			unix.Mount(path, bind, "", unix.MS_BIND, ""),
+		); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Unmount(bind, unix.MNT_DETACH)
 
-				for _, p := range []string{path, link, symlink, bind, filepath.Join("/proc/1/root", path)} {
-					touch(t, p, user1(p))
-					e := one(t, s)
-					var st unix.Stat_t
-					if err := unix.Stat(path, &st); err != nil {
-						t.Fatal(err)
-					}
-					if e.Placement != 5 || e.Inode != st.Ino {
-						t.Errorf("%s: %+v", p, e)
-					}
-				}
-			})
-		})
-	}
+		for _, p := range []string{path, link, symlink, bind, filepath.Join("/proc/1/root", path)} {
+			touch(t, p, user1(p))
+			e := one(t, s)
+			var st unix.Stat_t
+			if err := unix.Stat(path, &st); err != nil {
+				t.Fatal(err)
+			}
+			if e.Placement != 5 || e.Inode != st.Ino {
+				t.Errorf("%s: %+v", p, e)
+			}
+		}
+	})
 }
 
 // user1 is user, but root for the paths that only root may walk.
@@ -93,15 +96,6 @@ func overlay(t *testing.T, base string, lower func(dir string)) (merged, upper, 
 	return paths["merged"], paths["upper"], paths["lower"]
 }
 
-func eachOverlay(t *testing.T, f func(t *testing.T, s *Sensor, base string)) {
-	t.Helper()
-	for _, fs := range filesystems() {
-		t.Run(fs, func(t *testing.T) {
-			eachMode(t, func(t *testing.T, s *Sensor) { f(t, s, fs) })
-		})
-	}
-}
-
 // touchOnce expects one event, by the user who did it.
 func touchOnce(t *testing.T, s *Sensor, path string) {
 	t.Helper()
@@ -122,8 +116,8 @@ func touchNever(t *testing.T, s *Sensor, path string) {
 
 // An open of an overlay file passes the hook twice and is one event; the file
 // below it, reached on the host, is watched too.
-func TestOverlayUpper(t *testing.T) {
-	eachOverlay(t, func(t *testing.T, s *Sensor, base string) {
+func testOverlayUpper(t *testing.T, s *Sensor) {
+	eachFilesystem(t, func(t *testing.T, base string) {
 		merged, upper, _ := overlay(t, base, nil)
 		path := token(t, merged)
 		w := watch(t, s, path, 5)
@@ -138,8 +132,8 @@ func TestOverlayUpper(t *testing.T) {
 }
 
 // A token of an image layer, before and after it is copied up.
-func TestOverlayLower(t *testing.T) {
-	eachOverlay(t, func(t *testing.T, s *Sensor, base string) {
+func testOverlayLower(t *testing.T, s *Sensor) {
+	eachFilesystem(t, func(t *testing.T, base string) {
 		merged, _, lower := overlay(t, base, func(dir string) {
 			put(t, filepath.Join(dir, "token"), []byte("secret"))
 		})
@@ -161,8 +155,8 @@ func TestOverlayLower(t *testing.T) {
 
 // Watched on the host only: what comes through the overlay is seen, under the
 // name of who did it and not of who mounted it.
-func TestOverlayWatchedBelow(t *testing.T) {
-	eachOverlay(t, func(t *testing.T, s *Sensor, base string) {
+func testOverlayWatchedBelow(t *testing.T, s *Sensor) {
+	eachFilesystem(t, func(t *testing.T, base string) {
 		merged, upper, _ := overlay(t, base, nil)
 		path := token(t, merged)
 		defer watch(t, s, filepath.Join(upper, "token"), 5).Close()

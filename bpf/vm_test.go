@@ -62,11 +62,34 @@ func workingModes(t *testing.T) []Mode {
 	return Modes()
 }
 
-func eachMode(t *testing.T, f func(t *testing.T, s *Sensor)) {
-	t.Helper()
+// TestSensor runs everything that one sensor can be used for in turn, in each
+// mode: loading and attaching is what takes long.
+func TestSensor(t *testing.T) {
+	tests := []struct {
+		name string
+		run  func(*testing.T, *Sensor)
+	}{
+		{"attribution", testAttribution},
+		{"short-lived processes", testShortLived},
+		{"own opens", testOwnOpensAreNoEvents},
+		{"watch ends", testWatchEnds},
+		{"refusals", testWatchRefuses},
+		{"inode reuse", testInodeReuse},
+		{"entry process", testEntryProcess},
+		{"long arguments", testLongArguments},
+		{"program paths", testProgramPaths},
+		{"program path in a root", testProgramPathInRoot},
+		{"paths to a file", testPathsToAFile},
+		{"overlay, upper layer", testOverlayUpper},
+		{"overlay, lower layer", testOverlayLower},
+		{"overlay, watched below", testOverlayWatchedBelow},
+	}
 	for _, mode := range workingModes(t) {
 		t.Run(string(mode), func(t *testing.T) {
-			f(t, open(t, Options{Mode: mode}))
+			s := open(t, Options{Mode: mode})
+			for _, tt := range tests {
+				t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
+			}
 		})
 	}
 }
@@ -181,50 +204,48 @@ func TestModesOfThisKernel(t *testing.T) {
 	}
 }
 
-func TestAttribution(t *testing.T) {
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		path := token(t, publicDir(t, ""))
-		w := watch(t, s, path, 7)
-		defer w.Close()
+func testAttribution(t *testing.T, s *Sensor) {
+	path := token(t, publicDir(t, ""))
+	w := watch(t, s, path, 7)
+	defer w.Close()
 
-		before := bootTime(t)
-		cred := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 2345}, Setsid: true}
-		cmd := touch(t, path, cred)
-		after := bootTime(t)
+	before := bootTime(t)
+	cred := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 2345}, Setsid: true}
+	cmd := touch(t, path, cred)
+	after := bootTime(t)
 
-		e := one(t, s)
-		self, _ := os.Executable()
-		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
-			t.Fatal(err)
-		}
-		pid := uint32(cmd.Process.Pid)
-		e.ParentStartTime = e.ParentStartTime.Truncate(10 * time.Millisecond) // as /proc has it
-		want := e
-		want.Kind, want.Placement = KindOpen, 7
-		want.PID, want.TID, want.SessionLeaderPID = pid, pid, pid
-		want.ParentPID = uint32(os.Getpid())
-		want.ParentStartTime = startTime(t, os.Getpid())
-		want.UID, want.EUID, want.GID, want.EGID = 1234, 1234, 2345, 2345
-		want.LoginUID, want.AuditSession = ^uint32(0), ^uint32(0)
-		want.Inode, want.CgroupID = st.Ino, cgroupID(t)
-		want.Comm = filepath.Base(self)[:min(15, len(filepath.Base(self)))]
-		want.Executable, want.ExecutableTruncated = self, false
-		want.Args = []string{self, "first", "second arg"}
-		want.ArgsTruncated, want.ArgsMissing = false, false
-		if !equal(e, want) {
-			t.Errorf("got  %+v\nwant %+v", e, want)
-		}
-		if e.Time < before || e.Time > after || e.StartTime < before-time.Second || e.StartTime > e.Time {
-			t.Errorf("times: before %v, start %v, touch %v, after %v", before, e.StartTime, e.Time, after)
-		}
-		if e.EntryPID == 0 || e.EntryStartTime == 0 || e.EntryStartTime > e.StartTime {
-			t.Errorf("entry process %d, started %v", e.EntryPID, e.EntryStartTime)
-		}
-		if e.Flags&unix.O_ACCMODE != unix.O_RDONLY {
-			t.Errorf("flags %#x", e.Flags)
-		}
-	})
+	e := one(t, s)
+	self, _ := os.Executable()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	pid := uint32(cmd.Process.Pid)
+	e.ParentStartTime = e.ParentStartTime.Truncate(10 * time.Millisecond) // as /proc has it
+	want := e
+	want.Kind, want.Placement = KindOpen, 7
+	want.PID, want.TID, want.SessionLeaderPID = pid, pid, pid
+	want.ParentPID = uint32(os.Getpid())
+	want.ParentStartTime = startTime(t, os.Getpid())
+	want.UID, want.EUID, want.GID, want.EGID = 1234, 1234, 2345, 2345
+	want.LoginUID, want.AuditSession = ^uint32(0), ^uint32(0)
+	want.Inode, want.CgroupID = st.Ino, cgroupID(t)
+	want.Comm = filepath.Base(self)[:min(15, len(filepath.Base(self)))]
+	want.Executable, want.ExecutableTruncated = self, false
+	want.Args = []string{self, "first", "second arg"}
+	want.ArgsTruncated, want.ArgsMissing = false, false
+	if !equal(e, want) {
+		t.Errorf("got  %+v\nwant %+v", e, want)
+	}
+	if e.Time < before || e.Time > after || e.StartTime < before-time.Second || e.StartTime > e.Time {
+		t.Errorf("times: before %v, start %v, touch %v, after %v", before, e.StartTime, e.Time, after)
+	}
+	if e.EntryPID == 0 || e.EntryStartTime == 0 || e.EntryStartTime > e.StartTime {
+		t.Errorf("entry process %d, started %v", e.EntryPID, e.EntryStartTime)
+	}
+	if e.Flags&unix.O_ACCMODE != unix.O_RDONLY {
+		t.Errorf("flags %#x", e.Flags)
+	}
 }
 
 func equal(a, b Event) bool { return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b) }
@@ -273,167 +294,163 @@ func cgroupID(t *testing.T) uint64 {
 	return 0
 }
 
+func skippedRuns(t *testing.T, s *Sensor) int {
+	t.Helper()
+	st, err := s.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(st.Lost[LostRecursion])
+}
+
 // A process that is gone at once is complete all the same, and none is missed.
-func TestShortLived(t *testing.T) {
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		path := token(t, t.TempDir())
-		w := watch(t, s, path, 1)
-		defer w.Close()
+func testShortLived(t *testing.T, s *Sensor) {
+	path := token(t, t.TempDir())
+	w := watch(t, s, path, 1)
+	defer w.Close()
 
-		const n = 200
-		pids := make(chan int, n)
-		var wg sync.WaitGroup
-		slots := make(chan struct{}, 32)
-		for range n {
-			wg.Go(func() {
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				cmd := exec.Command("/bin/busybox", "cat", path)
-				if err := cmd.Run(); err != nil {
-					t.Error(err)
-					return
-				}
-				pids <- cmd.Process.Pid
-			})
-		}
-		wg.Wait()
-		close(pids)
-
-		seen := make(map[uint32]int)
-		for _, e := range drain(t, s) {
-			seen[e.PID]++
-			if e.Comm != "busybox" || e.Executable != "/bin/busybox" || !slices.Equal(e.Args, []string{"/bin/busybox", "cat", path}) ||
-				e.ParentPID != uint32(os.Getpid()) || e.ExecutableTruncated || e.ArgsMissing || e.ArgsTruncated {
-				t.Errorf("incomplete: %+v", e)
+	skippedBefore := skippedRuns(t, s)
+	const n = 200
+	pids := make(chan int, n)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 32)
+	for range n {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			cmd := exec.Command("/bin/busybox", "cat", path)
+			if err := cmd.Run(); err != nil {
+				t.Error(err)
+				return
 			}
+			pids <- cmd.Process.Pid
+		})
+	}
+	wg.Wait()
+	close(pids)
+
+	seen := make(map[uint32]int)
+	for _, e := range drain(t, s) {
+		seen[e.PID]++
+		if e.Comm != "busybox" || e.Executable != "/bin/busybox" || !slices.Equal(e.Args, []string{"/bin/busybox", "cat", path}) ||
+			e.ParentPID != uint32(os.Getpid()) || e.ExecutableTruncated || e.ArgsMissing || e.ArgsTruncated {
+			t.Errorf("incomplete: %+v", e)
 		}
-		st, err := s.Stats()
+	}
+	// See NotePreempts: nothing may be missing that the kernel didn't skip.
+	skipped := 0
+	if s.Mode() == ModeFentry && kernelPreempts() {
+		skipped = skippedRuns(t, s) - skippedBefore
+		t.Logf("%d of %d seen, the kernel skipped %d runs", len(seen), n, skipped)
+	}
+	for pid := range pids {
+		if c := seen[uint32(pid)]; c != 1 && (c != 0 || skipped == 0) {
+			t.Errorf("pid %d: %d events", pid, c)
+		}
+	}
+	if len(seen)+skipped < n {
+		t.Errorf("%d processes, want %d", len(seen), n)
+	}
+	if c, err := s.Count(1); err != nil || c != (Count{Seen: uint64(len(seen))}) {
+		t.Errorf("count %+v, %v", c, err)
+	}
+}
+
+func testOwnOpensAreNoEvents(t *testing.T, s *Sensor) {
+	path := token(t, t.TempDir())
+	w := watch(t, s, path, 1)
+	for range 100 {
+		if _, err := os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if events := drain(t, s); len(events) != 0 {
+		t.Errorf("%d events: %+v", len(events), events)
+	}
+}
+
+func testWatchEnds(t *testing.T, s *Sensor) {
+	path := token(t, t.TempDir())
+	w := watch(t, s, path, 1)
+	touch(t, path, nil)
+	one(t, s)
+	if err := errors.Join(w.Close(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	touch(t, path, nil)
+	if events := drain(t, s); len(events) != 0 {
+		t.Errorf("events after the end: %+v", events)
+	}
+	if _, err := s.Count(1); err == nil {
+		t.Error("the counter outlives the watch")
+	}
+	// The same inode and the same id can be used again.
+	defer watch(t, s, path, 1).Close()
+	touch(t, path, nil)
+	one(t, s)
+}
+
+func testWatchRefuses(t *testing.T, s *Sensor) {
+	dir := t.TempDir()
+	path := token(t, dir)
+	defer watch(t, s, path, 1).Close()
+
+	try := func(path string, placement uint64) error {
+		f, err := os.OpenFile(path, unix.O_PATH, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		// See NotePreempts: nothing may be missing that the kernel didn't skip.
-		skipped := 0
-		if s.Mode() == ModeFentry && kernelPreempts() {
-			skipped = int(st.Lost[LostRecursion])
-			t.Logf("%d of %d seen, the kernel skipped %d runs", len(seen), n, skipped)
-		}
-		for pid := range pids {
-			if c := seen[uint32(pid)]; c != 1 && (c != 0 || skipped == 0) {
-				t.Errorf("pid %d: %d events", pid, c)
-			}
-		}
-		if len(seen)+skipped < n {
-			t.Errorf("%d processes, want %d", len(seen), n)
-		}
-		if c, err := s.Count(1); err != nil || c != (Count{Seen: uint64(len(seen))}) {
-			t.Errorf("count %+v, %v", c, err)
-		}
-	})
-}
-
-func TestOwnOpensAreNoEvents(t *testing.T) {
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		path := token(t, t.TempDir())
-		w := watch(t, s, path, 1)
-		for range 100 {
-			if _, err := os.ReadFile(path); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if events := drain(t, s); len(events) != 0 {
-			t.Errorf("%d events: %+v", len(events), events)
-		}
-	})
-}
-
-func TestWatchEnds(t *testing.T) {
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		path := token(t, t.TempDir())
-		w := watch(t, s, path, 1)
-		touch(t, path, nil)
-		one(t, s)
-		if err := errors.Join(w.Close(), w.Close()); err != nil {
-			t.Fatal(err)
-		}
-		touch(t, path, nil)
-		if events := drain(t, s); len(events) != 0 {
-			t.Errorf("events after the end: %+v", events)
-		}
-		if _, err := s.Count(1); err == nil {
-			t.Error("the counter outlives the watch")
-		}
-		// The same inode and the same id can be used again.
-		defer watch(t, s, path, 1).Close()
-		touch(t, path, nil)
-		one(t, s)
-	})
-}
-
-func TestWatchRefuses(t *testing.T) {
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		dir := t.TempDir()
-		path := token(t, dir)
-		defer watch(t, s, path, 1).Close()
-
-		try := func(path string, placement uint64) error {
-			f, err := os.OpenFile(path, unix.O_PATH, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			_, err = s.Watch(f, placement)
-			return err
-		}
-		var we *WatchedError
-		if err := try(path, 2); !errors.As(err, &we) || we.Placement != 1 {
-			t.Errorf("inode watched twice: %v", err)
-		}
-		if err := try(dir, 3); !errors.Is(err, ErrNotRegular) {
-			t.Errorf("directory: %v", err)
-		}
-		other := filepath.Join(dir, "other")
-		if err := os.WriteFile(other, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := try(other, 0); err == nil {
-			t.Error("placement zero accepted")
-		}
-		if err := try(other, 1); err == nil {
-			t.Error("placement used twice")
-		}
-		touch(t, path, nil)
-		if e := one(t, s); e.Placement != 1 {
-			t.Errorf("placement %d after refusals", e.Placement)
-		}
-	})
+		defer f.Close()
+		_, err = s.Watch(f, placement)
+		return err
+	}
+	var we *WatchedError
+	if err := try(path, 2); !errors.As(err, &we) || we.Placement != 1 {
+		t.Errorf("inode watched twice: %v", err)
+	}
+	if err := try(dir, 3); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("directory: %v", err)
+	}
+	other := filepath.Join(dir, "other")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := try(other, 0); err == nil {
+		t.Error("placement zero accepted")
+	}
+	if err := try(other, 1); err == nil {
+		t.Error("placement used twice")
+	}
+	touch(t, path, nil)
+	if e := one(t, s); e.Placement != 1 {
+		t.Errorf("placement %d after refusals", e.Placement)
+	}
 }
 
 // An inode number that is used again is another file.
-func TestInodeReuse(t *testing.T) {
-	eachMode(t, func(t *testing.T, s *Sensor) {
-		dir := t.TempDir()
-		path := token(t, dir)
-		w := watch(t, s, path, 1)
-		if err := os.Remove(path); err != nil {
+func testInodeReuse(t *testing.T, s *Sensor) {
+	dir := t.TempDir()
+	path := token(t, dir)
+	w := watch(t, s, path, 1)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		other := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.WriteFile(other, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		for i := range 50 {
-			other := filepath.Join(dir, fmt.Sprint(i))
-			if err := os.WriteFile(other, nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			touch(t, other, nil)
-		}
-		if err := w.Close(); err != nil {
-			t.Errorf("unwatch a deleted file: %v", err)
-		}
-		if events := drain(t, s); len(events) != 0 {
-			t.Errorf("%d events of other files", len(events))
-		}
-	})
+		touch(t, other, nil)
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("unwatch a deleted file: %v", err)
+	}
+	if events := drain(t, s); len(events) != 0 {
+		t.Errorf("%d events of other files", len(events))
+	}
 }
 
 func TestFullRingIsCounted(t *testing.T) {
