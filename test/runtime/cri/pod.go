@@ -42,13 +42,16 @@ func (c *Client) RunPod(ctx context.Context, p Pod) (string, error) {
 	return r.PodSandboxId, nil
 }
 
+// PodCgroup is the name of a pod's cgroup below the client's parent.
+func PodCgroup(uid string) string { return "pod" + uid }
+
 func (c *Client) sandbox(p Pod) *api.PodSandboxConfig {
 	return &api.PodSandboxConfig{
 		Metadata:    &api.PodSandboxMetadata{Name: p.Name, Namespace: p.Namespace, Uid: p.UID},
 		Labels:      p.kubeletLabels(),
 		Annotations: p.Annotations,
 		Linux: &api.LinuxPodSandboxConfig{
-			CgroupParent: c.cgroupParent + "/pod" + p.UID,
+			CgroupParent: c.cgroupParent + "/" + PodCgroup(p.UID),
 			SecurityContext: &api.LinuxSandboxSecurityContext{
 				NamespaceOptions: &api.NamespaceOption{
 					Network: api.NamespaceMode_NODE,

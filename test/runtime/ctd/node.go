@@ -151,6 +151,19 @@ func (n *Node) NRISocket() string { return n.nriSocket() }
 // Dir is the node's directory; it goes away with the node.
 func (n *Node) Dir() string { return n.dir }
 
+// CgroupDir is the directory of a container's cgroup in the unified hierarchy.
+// Its inode number is the cgroup's id.
+func (n *Node) CgroupDir(podUID, container string) (string, error) {
+	mounts, err := mountPoints(func(_, fstype string) bool { return fstype == "cgroup2" })
+	if err != nil {
+		return "", err
+	}
+	if len(mounts) == 0 {
+		return "", errors.New("no cgroup2 file system is mounted")
+	}
+	return filepath.Join(mounts[0], n.cgroupParent(), cri.PodCgroup(podUID), container), nil
+}
+
 // Restart ends containerd and starts it again, as an upgrade does: containers
 // run on under their shims.
 func (n *Node) Restart(ctx context.Context) error {

@@ -86,5 +86,5 @@ func (p *progress) line(s string) {
 func (p *progress) tail() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return strings.Join(p.last, "\n") + string(p.partial)
+	return strings.Join(append(p.last, string(p.partial)), "\n")
 }

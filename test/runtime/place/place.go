@@ -119,7 +119,7 @@ func (p Place) Run(ctx context.Context, m *parts.Maker, j Job) (int, error) {
 		Stdout:    j.Stdout,
 		Stderr:    j.Stderr,
 		Timeout:   j.Timeout,
-		Progress:  &logWriter{log: j.Log},
+		Progress:  parts.NewLines(j.Log),
 	})
 }
 
@@ -157,25 +157,4 @@ func runHost(ctx context.Context, j Job) (int, error) {
 		return -1, err
 	}
 	return 0, nil
-}
-
-// logWriter passes lines on to log.
-type logWriter struct {
-	log     func(string)
-	partial string
-}
-
-// Write implements io.Writer.
-func (w *logWriter) Write(b []byte) (int, error) {
-	w.partial += string(b)
-	for {
-		line, rest, ok := strings.Cut(w.partial, "\n")
-		if !ok {
-			return len(b), nil
-		}
-		w.partial = rest
-		if line = strings.TrimSpace(line); line != "" {
-			w.log(line)
-		}
-	}
 }
