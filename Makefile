@@ -12,6 +12,10 @@ export MAKE
 # Debian kernels that the VM tests boot; "newest" is the newest one to be had.
 KERNELS ?= 5.10 6.1 6.12 6.18 newest
 KERNEL ?= 6.12
+# The end-to-end scenarios run in full on the first, those that depend on the
+# kernel on the others too.
+E2E_KERNELS ?= 6.12
+E2E_SMOKE ?= 6.1 newest
 # How long each fuzz target looks for new input.
 FUZZTIME ?= 5s
 export FUZZTIME
@@ -83,7 +87,16 @@ test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
 	@$(STEP) 'test-vm $(KERNELS)' go run ./test/vm/cmd/vm test \
 	  -kernels "$$(echo $(KERNELS) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs $(VM_PACKAGES)
 
+.PHONY: test-e2e
+test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
+	@$(STEP) 'test-e2e $(E2E_KERNELS) $(E2E_SMOKE)' go run ./test/e2e/cmd/e2e \
+	  -kernels '$(E2E_KERNELS)' -smoke '$(E2E_SMOKE)'
+
 ##@ Try it
+
+.PHONY: run
+run: ## Two pods, one reads its token: the whole way, once (OTLP=HOST:PORT).
+	@go run ./test/run -kernel '$(KERNEL)' -otlp '$(OTLP)'
 
 .PHONY: vm
 vm: ## A root shell in a VM with beesting on the PATH (KERNEL=6.12).
