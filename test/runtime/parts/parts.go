@@ -19,7 +19,7 @@ import (
 // format of this version.
 const containerdVersion = "v2.4.2"
 
-// Maker makes parts. Its methods are for one goroutine.
+// Maker makes parts. It is safe for concurrent use if its log is.
 type Maker struct {
 	cache  string
 	module string

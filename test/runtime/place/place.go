@@ -76,6 +76,19 @@ func hostRefusal() string {
 	return "no attach mode works (" + strings.Join(reasons, "; ") + ")"
 }
 
+// Prepare fetches what a boot needs and is not built here. It may run beside
+// the builds, which wait for the processor while this waits for the network.
+func (p Place) Prepare(ctx context.Context, m *parts.Maker, log func(string)) error {
+	if p.Kernel == "" {
+		return nil
+	}
+	if err := m.Install(ctx, "qemu-system-x86", "busybox-static", "e2fsprogs"); err != nil {
+		return err
+	}
+	_, err := vm.FetchKernel(ctx, p.Kernel, false, parts.NewLines(log))
+	return err
+}
+
 // Job is one program to run.
 type Job struct {
 	Bundle parts.Bundle
