@@ -1,0 +1,127 @@
+package nri
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/containerd/nri/pkg/api"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// Labels and annotations that say what older runtimes leave out of the fields
+// made for it: CRI-O before mid-2026 gives no container name, and the image is
+// in NRI since 0.10 only (containerd 2.2).
+const (
+	labelContainerName = "io.kubernetes.container.name"
+	labelPodName       = "io.kubernetes.pod.name"
+	labelPodNamespace  = "io.kubernetes.pod.namespace"
+	labelPodUID        = "io.kubernetes.pod.uid"
+
+	annotationImageContainerd = "io.kubernetes.cri.image-name"
+	annotationImageCRIO       = "io.kubernetes.cri-o.ImageName"
+)
+
+// runtimeInfo is what the runtime said of itself when it configured the plugin.
+type runtimeInfo struct {
+	name, version string
+}
+
+// convert translates one container. pod may be nil: the sandbox can be gone
+// before its containers.
+func (r runtimeInfo) convert(pod *api.PodSandbox, c *api.Container) Container {
+	labels := c.GetLabels()
+	out := Container{
+		Container: beesting.Container{
+			ID:         c.GetId(),
+			Name:       cmp.Or(c.GetName(), labels[labelContainerName]),
+			Runtime:    r.name,
+			RuntimeVer: r.version,
+			PID:        int(c.GetPid()),
+			CgroupPath: c.GetLinux().GetCgroupsPath(),
+			Pod: beesting.Pod{
+				ID:          cmp.Or(pod.GetId(), c.GetPodSandboxId()),
+				Name:        cmp.Or(pod.GetName(), labels[labelPodName]),
+				Namespace:   cmp.Or(pod.GetNamespace(), labels[labelPodNamespace]),
+				UID:         cmp.Or(pod.GetUid(), labels[labelPodUID]),
+				Labels:      pod.GetLabels(),
+				Annotations: pod.GetAnnotations(),
+			},
+		},
+		State: state(c.GetState()),
+	}
+	if ns := c.GetCreatedAt(); ns > 0 {
+		out.CreatedAt = time.Unix(0, ns)
+	}
+	setImage(&out.Container, c)
+	if u := c.GetUser(); u != nil {
+		out.User = &User{UID: u.GetUid(), GID: u.GetGid()}
+	}
+	for _, m := range c.GetMounts() {
+		out.Mounts = append(out.Mounts, Mount{
+			Source:      m.GetSource(),
+			Destination: m.GetDestination(),
+			Type:        m.GetType(),
+			Options:     slices.Clone(m.GetOptions()),
+		})
+	}
+	return out
+}
+
+func setImage(out *beesting.Container, c *api.Container) {
+	annotations := c.GetAnnotations()
+	ref := cmp.Or(c.GetImage().GetName(), annotations[annotationImageContainerd], annotations[annotationImageCRIO])
+	name, tag, digest := splitImage(ref)
+	out.ImageName = name
+	if tag != "" {
+		out.ImageTags = []string{tag}
+	}
+	if digest = cmp.Or(c.GetImage().GetDigest(), digest); digest != "" {
+		out.ImageDigests = []string{digest}
+	}
+}
+
+func state(s api.ContainerState) State {
+	switch s {
+	case api.ContainerState_CONTAINER_CREATED:
+		return StateCreated
+	case api.ContainerState_CONTAINER_RUNNING:
+		return StateRunning
+	case api.ContainerState_CONTAINER_PAUSED:
+		return StatePaused
+	case api.ContainerState_CONTAINER_STOPPED:
+		return StateStopped
+	default:
+		return StateUnknown
+	}
+}
+
+// convertAll joins the containers of a snapshot with their pods.
+func (r runtimeInfo) convertAll(pods []*api.PodSandbox, containers []*api.Container) []Container {
+	byID := make(map[string]*api.PodSandbox, len(pods))
+	for _, pod := range pods {
+		byID[pod.GetId()] = pod
+	}
+	all := make([]Container, 0, len(containers))
+	for _, c := range containers {
+		all = append(all, r.convert(byID[c.GetPodSandboxId()], c))
+	}
+	return all
+}
+
+func adjustment(mounts []Mount) *api.ContainerAdjustment {
+	if len(mounts) == 0 {
+		return nil
+	}
+	adjust := &api.ContainerAdjustment{}
+	for _, m := range mounts {
+		adjust.AddMount(&api.Mount{
+			Source:      m.Source,
+			Destination: m.Destination,
+			Type:        m.Type,
+			Options:     m.Options,
+		})
+	}
+	return adjust
+}

@@ -1,0 +1,86 @@
+package nri
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/nri/pkg/api"
+
+	"github.com/beesting-otel/beesting"
+)
+
+func TestConvert(t *testing.T) {
+	c := &api.Container{
+		Id: "c1", PodSandboxId: "sandbox", Name: "nginx", State: api.ContainerState_CONTAINER_CREATED, Pid: 42,
+		Mounts:    []*api.Mount{{Source: "/s", Destination: "/d", Type: "bind", Options: []string{"ro"}}},
+		Linux:     &api.LinuxContainer{CgroupsPath: "/kubepods/c1"},
+		CreatedAt: 5e9,
+		User:      &api.User{Uid: 1000, Gid: 1001},
+		Image:     &api.Image{Name: "registry.example:5000/shop/web:v1", Digest: "sha256:aa"},
+	}
+	want := Container{
+		Container: beesting.Container{
+			ID: "c1", Name: "nginx", ImageName: "registry.example:5000/shop/web", ImageTags: []string{"v1"},
+			ImageDigests: []string{"sha256:aa"}, Runtime: "containerd", RuntimeVer: "v2.4.2", PID: 42,
+			CreatedAt: time.Unix(5, 0), CgroupPath: "/kubepods/c1",
+			Pod: beesting.Pod{ID: "sandbox", Name: "web-0", Namespace: "shop", UID: "uid-1",
+				Labels: map[string]string{"app": "web"}, Annotations: map[string]string{"a": "b"}},
+		},
+		State:  StateCreated,
+		Mounts: []Mount{{Source: "/s", Destination: "/d", Type: "bind", Options: []string{"ro"}}},
+		User:   &User{UID: 1000, GID: 1001},
+	}
+	got := runtimeInfo{"containerd", "v2.4.2"}.convert(testPod(), c)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// What CRI-O before mid-2026 and containerd 1.7 leave out.
+func TestConvertFallbacks(t *testing.T) {
+	c := &api.Container{
+		Id: "c1", PodSandboxId: "sandbox",
+		Labels: map[string]string{
+			"io.kubernetes.container.name": "nginx", "io.kubernetes.pod.name": "web-0",
+			"io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.uid": "uid-1",
+		},
+		Annotations: map[string]string{"io.kubernetes.cri.image-name": "docker.io/library/nginx:1.29"},
+	}
+	got := runtimeInfo{}.convert(nil, c)
+	if got.Name != "nginx" || got.Pod.ID != "sandbox" || got.Pod.Name != "web-0" || got.Pod.Namespace != "shop" || got.Pod.UID != "uid-1" {
+		t.Errorf("names: %+v", got)
+	}
+	if got.ImageName != "docker.io/library/nginx" || !slices.Equal(got.ImageTags, []string{"1.29"}) || got.ImageDigests != nil {
+		t.Errorf("image: %+v", got)
+	}
+	if got.User != nil || !got.CreatedAt.IsZero() || got.State != StateUnknown {
+		t.Errorf("absent fields: %+v", got)
+	}
+	if empty := (runtimeInfo{}).convert(nil, nil); empty.ID != "" {
+		t.Errorf("nothing: %+v", empty)
+	}
+}
+
+func TestSplitImage(t *testing.T) {
+	sum := strings.Repeat("ab", 32)
+	for ref, want := range map[string][3]string{
+		"":                             {},
+		"busybox":                      {"busybox", "", ""},
+		"busybox:1":                    {"busybox", "1", ""},
+		"localhost:5000/a/b":           {"localhost:5000/a/b", "", ""},
+		"localhost:5000/a/b:c":         {"localhost:5000/a/b", "c", ""},
+		"a/b:c@sha256:" + sum:          {"a/b", "c", "sha256:" + sum},
+		"a/b@sha256:" + sum:            {"a/b", "", "sha256:" + sum},
+		"sha256:" + sum:                {},
+		sum:                            {},
+		"localhost/sha256:" + sum[:10]: {"localhost/sha256", sum[:10], ""},
+	} {
+		name, tag, digest := splitImage(ref)
+		if got := [3]string{name, tag, digest}; got != want {
+			t.Errorf("%s: %q, want %q", ref, got, want)
+		}
+	}
+}

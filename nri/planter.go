@@ -1,0 +1,101 @@
+package nri
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// Planter decides what is mounted into containers and follows their lives.
+//
+// Its methods are called from several goroutines. They get a context that ends
+// with the budget and should then return, but no one waits longer for them.
+// A panic is recovered and becomes a call of Missed.
+type Planter interface {
+	// Plant is asked before the container is created; its id is final, there
+	// is no process yet. The mounts are added to the container. When Plant is
+	// late its result is dropped: what the container really got is told by
+	// the Mounts of the later calls.
+	Plant(ctx context.Context, c Container) []Mount
+	// Start is called when the container's first process exists and waits to
+	// execute the user's program, which it does only after the answer.
+	Start(ctx context.Context, c Container)
+	// Stop is called when the container has stopped, also for one that was
+	// created and could not be started. It may be called more than once.
+	Stop(ctx context.Context, c Container)
+	// Remove is called when the container is gone for good.
+	Remove(ctx context.Context, c Container)
+	// Synchronize is called after each registration with all containers of
+	// the node. It runs outside of any request and without a budget, in
+	// parallel to the other methods: of a container that is created or
+	// removed meanwhile both are told, in any order. A later snapshot
+	// replaces an earlier one that has not been handled.
+	Synchronize(ctx context.Context, all []Container)
+	// Missed is told of a call of the methods above that did not come to its
+	// end in time, or not at all. It must return at once.
+	Missed(c Container, r Request, err error)
+}
+
+// Container is a container as the runtime describes it.
+type Container struct {
+	beesting.Container
+	State State
+	// Mounts are all mounts of the container, those of plugins included.
+	Mounts []Mount
+	// User is who the container's first process runs as; nil where the runtime
+	// doesn't tell (NRI before 0.10: containerd before 2.2).
+	User *User
+}
+
+// User holds ids as the container sees them.
+type User struct {
+	UID, GID uint32
+}
+
+// Mount is one entry of the mounts of the OCI configuration.
+type Mount struct {
+	Source, Destination, Type string
+	Options                   []string
+}
+
+// State is a container's state as the runtime reports it.
+type State string
+
+// The states. containerd 2 reports a stopped container as unknown.
+const (
+	StateUnknown State = "unknown"
+	StateCreated State = "created"
+	StateRunning State = "running"
+	StatePaused  State = "paused"
+	StateStopped State = "stopped"
+)
+
+// Request is what the runtime asks or tells.
+type Request string
+
+// The requests. Their text appears in status and logs.
+const (
+	RequestCreate      Request = "create_container"
+	RequestStart       Request = "start_container"
+	RequestStop        Request = "stop_container"
+	RequestRemove      Request = "remove_container"
+	RequestSynchronize Request = "synchronize"
+)
+
+// Reasons for [Planter.Missed].
+var (
+	// ErrLate: the planter took longer than the budget.
+	ErrLate = errors.New("no answer within the budget")
+	// ErrBusy: too many earlier calls are still stuck.
+	ErrBusy = errors.New("too many calls are stuck")
+)
+
+// PanicError is a recovered panic of the planter.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
