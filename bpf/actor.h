@@ -78,6 +78,10 @@ static __always_inline void add_args(struct event *e, struct mm_struct *mm)
 	unsigned long start = LOAD(mm, arg_start);
 	__u64 len = LOAD(mm, arg_end) - start;
 
+	if (!read_args) {
+		e->bits |= ARGS_MISSING;
+		return;
+	}
 	if (len > ARGS_MAX) {
 		len = ARGS_MAX;
 		e->bits |= ARGS_CUT;

@@ -45,6 +45,7 @@ const (
 	fentryProgFileOpen    = "file_open"
 	fentryVarEnrol        = "enrol"
 	fentryVarLostRingFull = "lost_ring_full"
+	fentryVarReadArgs     = "read_args"
 	fentryVarSelfNsDev    = "self_ns_dev"
 	fentryVarSelfNsIno    = "self_ns_ino"
 	fentryVarSelfTgid     = "self_tgid"
@@ -111,6 +112,7 @@ type fentryMapSpecs struct {
 type fentryVariableSpecs struct {
 	Enrol        *ebpf.VariableSpec `ebpf:"enrol"`
 	LostRingFull *ebpf.VariableSpec `ebpf:"lost_ring_full"`
+	ReadArgs     *ebpf.VariableSpec `ebpf:"read_args"`
 	SelfNsDev    *ebpf.VariableSpec `ebpf:"self_ns_dev"`
 	SelfNsIno    *ebpf.VariableSpec `ebpf:"self_ns_ino"`
 	SelfTgid     *ebpf.VariableSpec `ebpf:"self_tgid"`
@@ -156,6 +158,7 @@ func (m *fentryMaps) Close() error {
 type fentryVariables struct {
 	Enrol        *ebpf.Variable `ebpf:"enrol"`
 	LostRingFull *ebpf.Variable `ebpf:"lost_ring_full"`
+	ReadArgs     *ebpf.Variable `ebpf:"read_args"`
 	SelfNsDev    *ebpf.Variable `ebpf:"self_ns_dev"`
 	SelfNsIno    *ebpf.Variable `ebpf:"self_ns_ino"`
 	SelfTgid     *ebpf.Variable `ebpf:"self_tgid"`

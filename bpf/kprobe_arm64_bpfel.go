@@ -45,6 +45,7 @@ const (
 	kprobeProgFileOpen    = "file_open"
 	kprobeVarEnrol        = "enrol"
 	kprobeVarLostRingFull = "lost_ring_full"
+	kprobeVarReadArgs     = "read_args"
 	kprobeVarSelfNsDev    = "self_ns_dev"
 	kprobeVarSelfNsIno    = "self_ns_ino"
 	kprobeVarSelfTgid     = "self_tgid"
@@ -111,6 +112,7 @@ type kprobeMapSpecs struct {
 type kprobeVariableSpecs struct {
 	Enrol        *ebpf.VariableSpec `ebpf:"enrol"`
 	LostRingFull *ebpf.VariableSpec `ebpf:"lost_ring_full"`
+	ReadArgs     *ebpf.VariableSpec `ebpf:"read_args"`
 	SelfNsDev    *ebpf.VariableSpec `ebpf:"self_ns_dev"`
 	SelfNsIno    *ebpf.VariableSpec `ebpf:"self_ns_ino"`
 	SelfTgid     *ebpf.VariableSpec `ebpf:"self_tgid"`
@@ -156,6 +158,7 @@ func (m *kprobeMaps) Close() error {
 type kprobeVariables struct {
 	Enrol        *ebpf.Variable `ebpf:"enrol"`
 	LostRingFull *ebpf.Variable `ebpf:"lost_ring_full"`
+	ReadArgs     *ebpf.Variable `ebpf:"read_args"`
 	SelfNsDev    *ebpf.Variable `ebpf:"self_ns_dev"`
 	SelfNsIno    *ebpf.Variable `ebpf:"self_ns_ino"`
 	SelfTgid     *ebpf.Variable `ebpf:"self_tgid"`

@@ -80,6 +80,7 @@ const (
 	lsmProgFileOpen    = "file_open"
 	lsmVarEnrol        = "enrol"
 	lsmVarLostRingFull = "lost_ring_full"
+	lsmVarReadArgs     = "read_args"
 	lsmVarSelfNsDev    = "self_ns_dev"
 	lsmVarSelfNsIno    = "self_ns_ino"
 	lsmVarSelfTgid     = "self_tgid"
@@ -146,6 +147,7 @@ type lsmMapSpecs struct {
 type lsmVariableSpecs struct {
 	Enrol        *ebpf.VariableSpec `ebpf:"enrol"`
 	LostRingFull *ebpf.VariableSpec `ebpf:"lost_ring_full"`
+	ReadArgs     *ebpf.VariableSpec `ebpf:"read_args"`
 	SelfNsDev    *ebpf.VariableSpec `ebpf:"self_ns_dev"`
 	SelfNsIno    *ebpf.VariableSpec `ebpf:"self_ns_ino"`
 	SelfTgid     *ebpf.VariableSpec `ebpf:"self_tgid"`
@@ -191,6 +193,7 @@ func (m *lsmMaps) Close() error {
 type lsmVariables struct {
 	Enrol        *ebpf.Variable `ebpf:"enrol"`
 	LostRingFull *ebpf.Variable `ebpf:"lost_ring_full"`
+	ReadArgs     *ebpf.Variable `ebpf:"read_args"`
 	SelfNsDev    *ebpf.Variable `ebpf:"self_ns_dev"`
 	SelfNsIno    *ebpf.Variable `ebpf:"self_ns_ino"`
 	SelfTgid     *ebpf.Variable `ebpf:"self_tgid"`

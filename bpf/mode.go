@@ -42,6 +42,10 @@ var (
 	ErrNoBTF = errors.New("no kernel BTF (needs CONFIG_DEBUG_INFO_BTF=y and a readable /sys/kernel/btf/vmlinux)")
 	// ErrHookSilent: the program is attached and does not run.
 	ErrHookSilent = errors.New("attached, but the hook does not run")
+	// ErrLockedDown: lockdown=confidentiality closes kprobes.
+	ErrLockedDown = errors.New("closed by lockdown=confidentiality")
+	// ErrTooOld: LSM and fentry programs use bpf_get_current_task_btf.
+	ErrTooOld = errors.New("needs Linux 5.11 or newer")
 	// ErrUnsupported: not Linux on amd64 or arm64.
 	ErrUnsupported = errors.New("needs Linux on amd64 or arm64")
 	// ErrFlushed ends a series of Reads after Flush.

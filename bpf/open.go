@@ -9,7 +9,9 @@ import (
 	"os"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
@@ -124,10 +126,30 @@ func specOf(mode Mode, o Options) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
+	if mode != ModeKprobe && errors.Is(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetCurrentTaskBtf), ebpf.ErrNotSupported) {
+		return nil, ErrTooOld
+	}
 	spec.Maps["watches"].MaxEntries = watches
 	spec.Maps["counts"].MaxEntries = uint32(o.MaxWatches)
 	spec.Maps["events"].MaxEntries = ringSize(o.RingBytes)
+	if lockedDown() {
+		if mode == ModeKprobe {
+			return nil, ErrLockedDown
+		}
+		if err := spec.Variables["read_args"].Set(false); err != nil {
+			return nil, err
+		}
+	}
 	return spec, identify(spec)
+}
+
+// lockedDown says whether lockdown=confidentiality is in force: every kernel that
+// has a ring buffer has bpf_probe_read_kernel, unless lockdown takes it away.
+func lockedDown() bool {
+	err := features.HaveProgramHelper(ebpf.Kprobe, asm.FnProbeReadKernel)
+	// The library's own rewriting of the helper keeps it from recognising the
+	// refusal on 6.12, and gives the bare EINVAL.
+	return errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL)
 }
 
 // ringSize is the next size that the kernel accepts: a power of two of pages.

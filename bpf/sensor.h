@@ -81,6 +81,15 @@ const volatile __u64 self_ns_ino = 0;
 const volatile __u32 self_tgid = 0;
 
 /*
+ * Whether arguments may be read; the loader says no under
+ * lockdown=confidentiality, where cilium/ebpf (0.22) takes the refused
+ * bpf_probe_read_kernel for an old kernel's lack of it and puts bpf_probe_read,
+ * refused as well, in place of bpf_probe_read_user. Branches on a constant are
+ * dropped before the verifier looks at helpers.
+ */
+const volatile bool read_args = true;
+
+/*
  * Enrolment. The key of a watch has to be the inode that the hook will be
  * given, and no system call prints that: st_dev differs from s_dev on btrfs
  * and overlayfs, and an overlay file is two inodes. So the agent opens the
