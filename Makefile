@@ -66,6 +66,7 @@ test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
 	@hack/install-deps.sh shellcheck
 	@$(STEP) sources hack/check-sources.sh
+	@$(STEP) 'go.mod is tidy' go mod tidy -diff
 	@$(STEP) golangci-lint hack/golangci-lint.sh
 	@$(STEP) 'rules bite' hack/lint-selftest.sh
 
