@@ -37,6 +37,23 @@ func childMain() (code int, ok bool) {
 		if f, err = os.OpenFile(os.Args[1], os.O_WRONLY|os.O_APPEND, 0); err == nil {
 			err = f.Close()
 		}
+	case "by-handle":
+		var h unix.FileHandle
+		if h, _, err = unix.NameToHandleAt(unix.AT_FDCWD, os.Args[1], 0); err == nil {
+			var mount int
+			if mount, err = unix.Open(filepath.Dir(os.Args[1]), unix.O_RDONLY|unix.O_DIRECTORY, 0); err == nil {
+				_, err = unix.OpenByHandleAt(mount, h, unix.O_RDONLY)
+			}
+		}
+	case "again":
+		var fd int
+		if fd, err = unix.Open(os.Args[1], unix.O_PATH, 0); err == nil {
+			_, err = unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY, 0)
+		}
+	case "openat2":
+		_, err = unix.Openat2(unix.AT_FDCWD, os.Args[1], &unix.OpenHow{Flags: unix.O_RDONLY})
+	case "creat":
+		_, err = unix.Creat(os.Args[1], 0)
 	case "open":
 		var s *Sensor
 		if s, err = Open(Options{}); err == nil {
@@ -165,6 +182,34 @@ func testEntryProcess(t *testing.T, s *Sensor) {
 		e.EntryStartTime != e.ParentStartTime || e.CgroupID != st.Ino {
 		t.Errorf("entry %d, want %d; cgroup %d, want %d: %+v", e.EntryPID, cmd.Process.Pid, e.CgroupID, st.Ino, e)
 	}
+}
+
+func testWaysToOpen(t *testing.T, s *Sensor) {
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(publicDir(t, "/mnt/ext4"), "token")
+	put(t, path, busybox)
+	defer watch(t, s, path, 1).Close()
+	exe := exec.Command(path, "true")
+	exe.Args = []string{"busybox", "true"}
+	for name, cmd := range map[string]*exec.Cmd{
+		"execve":            exe,
+		"open_by_handle_at": child("by-handle", path),
+		"O_PATH, reopened":  child("again", path),
+		"openat2":           child("openat2", path),
+	} {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", name, err, out)
+		}
+		one(t, s)
+	}
+	// Last: it empties the file.
+	if out, err := child("creat", path).CombinedOutput(); err != nil {
+		t.Fatalf("creat: %v: %s", err, out)
+	}
+	one(t, s)
 }
 
 func testLongArguments(t *testing.T, s *Sensor) {

@@ -82,6 +82,7 @@ func TestSensor(t *testing.T) {
 		{"long arguments", testLongArguments},
 		{"program paths", testProgramPaths},
 		{"program path in a root", testProgramPathInRoot},
+		{"ways to open", testWaysToOpen},
 		{"paths to a file", testPathsToAFile},
 		{"overlay, upper layer", testOverlayUpper},
 		{"overlay, lower layer", testOverlayLower},
