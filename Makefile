@@ -16,6 +16,7 @@ KERNEL ?= 6.12
 # kernel on the others too.
 E2E_KERNELS ?= 6.12
 E2E_SMOKE ?= 6.1 newest
+BENCH_KERNELS ?= 6.1 6.12
 # How long each fuzz target looks for new input.
 FUZZTIME ?= 5s
 export FUZZTIME
@@ -92,6 +93,10 @@ test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
 test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
 	@$(STEP) 'test-e2e $(E2E_KERNELS) $(E2E_SMOKE)' go run ./test/e2e/cmd/e2e \
 	  -kernels '$(E2E_KERNELS)' -smoke '$(E2E_SMOKE)'
+
+.PHONY: bench
+bench: ## Instructions added per unwatched open, beside other ways of watching.
+	@$(STEP) 'bench $(BENCH_KERNELS)' go run ./test/bench -kernels "$$(echo $(BENCH_KERNELS) | tr ' ' ,)"
 
 ##@ Try it
 
