@@ -55,7 +55,10 @@ func observeGRPC(ctx context.Context, method string, req, reply any, conn *grpc.
 	a := answerIn(ctx)
 	a.tried = true
 	err := invoke(ctx, method, req, reply, conn, opts...)
-	a.grpc = status.Convert(err)
+	a.grpc = status.New(codes.OK, "") // Convert(nil) is nil, which means "no answer" here
+	if err != nil {
+		a.grpc = status.Convert(err)
+	}
 	for _, detail := range a.grpc.Details() {
 		if info, ok := detail.(*errdetails.RetryInfo); ok {
 			a.after = max(info.GetRetryDelay().AsDuration(), time.Nanosecond)

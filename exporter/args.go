@@ -42,8 +42,7 @@ const (
 	maxArgsIn    = 65536
 )
 
-// redacted stands where a secret was. A sanitised vector sanitised again is
-// the same vector.
+// redacted stands where a secret was.
 const redacted = "[redacted]"
 
 // sanitisedArgs is what may be told of an argument vector.

@@ -29,7 +29,7 @@ type pace struct {
 
 // defaultPace: the first retry comes soon since most outages are a connection
 // that has to be made again; thirty seconds is what the exporters' own retry
-// ends with. Ten doubtful attempts take about two and a half minutes.
+// ends with. Ten doubtful attempts take about a minute.
 var defaultPace = pace{
 	batch: 256,
 	first: 200 * time.Millisecond, most: 30 * time.Second,

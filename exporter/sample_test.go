@@ -104,11 +104,29 @@ func hostAccess() beesting.Access {
 	return a
 }
 
+// bareAccess is an execution, from the host, of a token in a container that
+// belongs to no pod.
+func bareAccess() beesting.Access {
+	a := sampleAccess()
+	a.ID[0], a.Incident[0] = 0x22, 0x23
+	c := *sampleContainer()
+	c.Pod = beesting.Pod{}
+	c.ImageDigests = nil
+	a.Placement.Container = &c
+	a.Placement.Token.Kind = ""
+	a.Actor = beesting.ActorHost
+	a.File.Flags |= 0o40
+	a.Process.Args = nil
+	a.Partial = []string{"process.args"}
+	return a
+}
+
 func samples() map[string]beesting.Access {
 	return map[string]beesting.Access{
 		"workload-read":  sampleAccess(),
 		"outsider-write": outsiderAccess(),
 		"host-read":      hostAccess(),
+		"container-exec": bareAccess(),
 	}
 }
 

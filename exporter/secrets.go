@@ -183,7 +183,7 @@ func secretName(name string) bool {
 			return false // the value says where the secret is, which is worth knowing
 		}
 	}
-	compact := strings.NewReplacer("-", "", "_", "", ".", "").Replace(name)
+	compact := separators.Replace(name)
 	if strings.HasSuffix(compact, "accesskeyid") || compact == "oldpwd" || compact == "bypass" {
 		return false
 	}
@@ -217,6 +217,9 @@ func splitShell(line string) []string {
 	return pieces
 }
 
+// separators are what names are put together with.
+var separators = strings.NewReplacer("-", "", "_", "", ".", "")
+
 var (
 	variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 	// secretPart is matched against a name in lower case without separators.
@@ -229,18 +232,32 @@ var (
 	// setting finds name=value and name: value anywhere, JSON and query strings included.
 	setting = regexp.MustCompile(`(?i)([\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|account[-_.]?key|shared[-_.]?key|credential|signature|session[-_.]?id)[\w.-]*["']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&|}"')]+)`)
 	// shapes are tokens that can be told by their form alone.
-	shapes = regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|[sr]k_(?:live|test)_\w{10,}|hv[sb]\.[\w-]{16,}|AIza[\w-]{30,}|npm_[A-Za-z0-9]{20,}|dckr_pat_[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)`)
-	pem    = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
+	shapes     = regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|[sr]k_(?:live|test)_\w{10,}|hv[sb]\.[\w-]{16,}|AIza[\w-]{30,}|npm_[A-Za-z0-9]{20,}|dckr_pat_[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)`)
+	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
 )
 
 // scrubPatterns replaces what can be told without knowing the word's place.
+// Most arguments are a flag or a path: they are spared the slower patterns.
 func scrubPatterns(s string) string {
-	s = pem.ReplaceAllString(s, redacted)
-	s = urlPassword.ReplaceAllString(s, "://${1}:"+redacted+"@")
-	s = header.ReplaceAllString(s, "${1}${2}"+redacted)
-	s = scheme.ReplaceAllString(s, "${1}${2}"+redacted)
-	s = setting.ReplaceAllStringFunc(s, hideSetting)
-	return shapes.ReplaceAllString(s, redacted)
+	if strings.Contains(s, "-----BEGIN ") {
+		s = privateKey.ReplaceAllString(s, redacted)
+	}
+	if strings.Contains(s, "://") {
+		s = urlPassword.ReplaceAllString(s, "://${1}:"+redacted+"@")
+	}
+	if strings.Contains(s, ":") {
+		s = header.ReplaceAllString(s, "${1}${2}"+redacted)
+	}
+	if strings.ContainsAny(s, " \t\r\n") {
+		s = scheme.ReplaceAllString(s, "${1}${2}"+redacted)
+	}
+	if strings.ContainsAny(s, ":=") {
+		s = setting.ReplaceAllStringFunc(s, hideSetting)
+	}
+	if strings.ContainsAny(s, "_-.A") {
+		s = shapes.ReplaceAllString(s, redacted)
+	}
+	return s
 }
 
 // hideSetting keeps the values of names that only sound secret, such as

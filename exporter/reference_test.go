@@ -1,0 +1,185 @@
+package exporter
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+)
+
+// TestTelemetryReference keeps docs/telemetry.md true: its tables are made
+// from the tables of this package and its examples from the golden files.
+// go generate writes them; the prose around them is written by hand.
+func TestTelemetryReference(t *testing.T) {
+	file := filepath.Join("..", "docs", "telemetry.md")
+	doc, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := map[string]string{
+		"resource": attributeTable(t, resourceTable, false),
+		"token":    attributeTable(t, slices.Concat(identityRows, tokenRows), true),
+		"file":     attributeTable(t, fileRows, true),
+		"process":  attributeTable(t, processRows, true),
+		"actor":    attributeTable(t, actorRows, true),
+		"marks":    attributeTable(t, markRows, true),
+		"severity": severityReference(),
+		"flags":    flagReference(),
+		"text":     fenced("text", readGolden(t, "outsider-write.txt")),
+		"json":     fenced("json", readGolden(t, "workload-read.line.json")),
+		"log":      fenced("json", receivedByCollector(t, "logs")),
+		"span":     fenced("json", receivedByCollector(t, "traces")),
+	}
+	got := string(doc)
+	for name, text := range parts {
+		block := regexp.MustCompile(`(?s)(<!-- begin ` + name + `: generated -->\n).*?(<!-- end ` + name + ` -->)`)
+		if !block.MatchString(got) {
+			t.Errorf("%s has no block %q", file, name)
+		}
+		got = block.ReplaceAllStringFunc(got, func(old string) string {
+			m := block.FindStringSubmatch(old)
+			return m[1] + "\n" + text + "\n" + m[2]
+		})
+	}
+	if n := strings.Count(got, "<!-- begin "); n != len(parts) {
+		t.Errorf("%d generated blocks, %d are known", n, len(parts))
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != string(doc) {
+		t.Errorf("%s is not what the code says; go generate ./exporter writes it anew", file)
+	}
+}
+
+// attributeTable is a table with an example of every row out of the samples.
+func attributeTable(t *testing.T, rows []row, withSignals bool) string {
+	t.Helper()
+	examples := map[attribute.Key]attribute.Value{}
+	for _, name := range []string{"container-exec", "host-read", "outsider-write", "workload-read"} { // the last has precedence
+		a := samples()[name]
+		r := sampleMapping(t).record(&a)
+		for _, kv := range slices.Concat(r.resource, r.log, r.span) {
+			examples[kv.Key] = kv.Value
+		}
+	}
+	var b strings.Builder
+	head, line := "| Attribute | Type |", "|---|---|"
+	if withSignals {
+		head, line = head+" On |", line+"---|"
+	}
+	fmt.Fprintf(&b, "%s Example | What it is |\n%s---|---|\n", head, line)
+	for _, r := range rows {
+		v := examples[r.key]
+		example, err := json.Marshal(v.AsInterface())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s |", r.key, typeName(t, v))
+		if withSignals {
+			fmt.Fprintf(&b, " %s |", map[signals]string{onLog: "log", onSpan: "span", onBoth: "log, span"}[r.on])
+		}
+		fmt.Fprintf(&b, " `%s` | %s |\n", shortened(string(example)), r.says)
+	}
+	return b.String()
+}
+
+func typeName(t *testing.T, v attribute.Value) string {
+	t.Helper()
+	name, ok := map[attribute.Type]string{
+		attribute.STRING: "string", attribute.STRINGSLICE: "string[]", attribute.INT64: "int", attribute.BOOL: "boolean",
+	}[v.Type()]
+	if !ok {
+		t.Errorf("no name for type %v", v.Type())
+	}
+	return name
+}
+
+// shortened keeps a table readable: ids and digests are long.
+func shortened(s string) string {
+	if len(s) <= 60 {
+		return s
+	}
+	return s[:28] + "…" + s[len(s)-12:]
+}
+
+func severityReference() string {
+	var b strings.Builder
+	b.WriteString("| Severity number | Short name | When |\n|---|---|---|\n")
+	for _, r := range severityTable {
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", r.number, r.short, r.says)
+	}
+	return b.String()
+}
+
+func flagReference() string {
+	var b strings.Builder
+	b.WriteString("| Value | Meaning |\n|---|---|\n")
+	b.WriteString("| `read` | O_RDONLY or O_RDWR |\n| `write` | O_WRONLY or O_RDWR |\n")
+	b.WriteString("| `ioctl` | access mode 3: neither reading nor writing, device control only |\n")
+	for _, f := range openFlagNames {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", f.name, f.says)
+	}
+	return b.String()
+}
+
+func fenced(language, text string) string {
+	return "```" + language + "\n" + strings.TrimRight(text, "\n") + "\n```\n"
+}
+
+func readGolden(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// receivedByCollector is one signal of a golden file as the Collector received it, with
+// each attribute on a line of its own.
+func receivedByCollector(t *testing.T, signal string) string {
+	t.Helper()
+	var parts map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(readGolden(t, "workload-read.otlp.json")), &parts); err != nil {
+		t.Fatal(err)
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, parts[signal], "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return oneLineAttributes(t, pretty.String())
+}
+
+// oneLineAttributes puts every {"key": …, "value": …} on one line.
+func oneLineAttributes(t *testing.T, text string) string {
+	t.Helper()
+	lines := strings.Split(text, "\n")
+	var out []string
+	for i := 0; i < len(lines); i++ {
+		indent := len(lines[i]) - len(strings.TrimLeft(lines[i], " "))
+		if strings.TrimSpace(lines[i]) != "{" || i+1 >= len(lines) || !strings.HasPrefix(strings.TrimSpace(lines[i+1]), `"key":`) {
+			out = append(out, lines[i])
+			continue
+		}
+		var parts []string
+		end := strings.Repeat(" ", indent) + "}"
+		for ; strings.TrimSuffix(lines[i], ",") != end; i++ {
+			parts = append(parts, strings.TrimSpace(lines[i]))
+		}
+		parts = append(parts, strings.TrimSpace(lines[i]))
+		joined := strings.NewReplacer("{ ", "{", " }", "}", "[ ", "[", " ]", "]").Replace(strings.Join(parts, " "))
+		out = append(out, strings.Repeat(" ", indent)+joined)
+	}
+	return strings.Join(out, "\n")
+}
