@@ -41,10 +41,10 @@ func (h *handlers) info() runtimeInfo {
 // Synchronize ends the registration. Its 2 s are for the transfer of all
 // containers too (containerd issue 13901), so the work is done elsewhere.
 func (h *handlers) Synchronize(_ context.Context, pods []*api.PodSandbox, containers []*api.Container) ([]*api.ContainerUpdate, error) {
-	info := h.info()
+	info, received := h.info(), h.p.now()
 	h.p.registered(info)
 	h.p.count(RequestSynchronize)
-	h.p.snapshot(info.convertAll(pods, containers))
+	h.p.snapshot(Snapshot{Received: received, Containers: info.convertAll(pods, containers)})
 	return nil, nil
 }
 

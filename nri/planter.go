@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/beesting-otel/beesting"
 )
@@ -32,10 +33,18 @@ type Planter interface {
 	// parallel to the other methods: of a container that is created or
 	// removed meanwhile both are told, in any order. A later snapshot
 	// replaces an earlier one that has not been handled.
-	Synchronize(ctx context.Context, all []Container)
+	Synchronize(ctx context.Context, s Snapshot)
 	// Missed is told of a call of the methods above that did not come to its
 	// end in time, or not at all. It must return at once.
 	Missed(c Container, r Request, err error)
+}
+
+// Snapshot is what a runtime had when it registered the plugin. Every later
+// change is told by the other methods.
+type Snapshot struct {
+	// Received is by the clock of [Options].
+	Received   time.Time
+	Containers []Container
 }
 
 // Container is a container as the runtime describes it.

@@ -50,8 +50,8 @@ type Plugin struct {
 	log          *slog.Logger
 	now          func() time.Time
 
-	slots     chan struct{}    // one for each call of the planter under way
-	snapshots chan []Container // holds the latest one that is not handled
+	slots     chan struct{} // one for each call of the planter under way
+	snapshots chan Snapshot // holds the latest one that is not handled
 
 	mu    sync.Mutex
 	state Status
@@ -97,7 +97,7 @@ func New(p Planter, o Options) (*Plugin, error) {
 		log:          o.Log,
 		now:          o.Now,
 		slots:        make(chan struct{}, maxStuck),
-		snapshots:    make(chan []Container, 1),
+		snapshots:    make(chan Snapshot, 1),
 	}
 	if plugin.log == nil {
 		plugin.log = slog.New(slog.DiscardHandler)
@@ -189,22 +189,22 @@ func (p *Plugin) settle() error {
 
 // snapshot hands a snapshot to the worker, in place of one that it has not
 // begun with: the later one is nearer to the truth.
-func (p *Plugin) snapshot(all []Container) {
+func (p *Plugin) snapshot(s Snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
 	case <-p.snapshots:
 	default:
 	}
-	p.snapshots <- all
+	p.snapshots <- s
 }
 
 func (p *Plugin) synchronize(ctx context.Context) {
 	for {
 		select {
-		case all := <-p.snapshots:
+		case s := <-p.snapshots:
 			_, err := protect(func() struct{} {
-				p.planter.Synchronize(ctx, all)
+				p.planter.Synchronize(ctx, s)
 				return struct{}{}
 			})
 			if err != nil {

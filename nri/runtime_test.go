@@ -194,10 +194,10 @@ func (p *planter) Start(ctx context.Context, c Container) {
 	}
 }
 
-func (p *planter) Stop(_ context.Context, c Container)            { p.note(RequestStop, c) }
-func (p *planter) Remove(_ context.Context, c Container)          { p.note(RequestRemove, c) }
-func (p *planter) Synchronize(_ context.Context, all []Container) { p.synced <- all }
-func (p *planter) Missed(c Container, r Request, err error)       { p.missed <- missedCall{c, r, err} }
+func (p *planter) Stop(_ context.Context, c Container)       { p.note(RequestStop, c) }
+func (p *planter) Remove(_ context.Context, c Container)     { p.note(RequestRemove, c) }
+func (p *planter) Synchronize(_ context.Context, s Snapshot) { p.synced <- s.Containers }
+func (p *planter) Missed(c Container, r Request, err error)  { p.missed <- missedCall{c, r, err} }
 func tokenMount(destination string) Mount {
 	return Mount{Source: "/state/file", Destination: destination, Type: "bind", Options: []string{"bind", "ro"}}
 }

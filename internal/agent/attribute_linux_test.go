@@ -1,0 +1,191 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/bpf"
+)
+
+func (p procTree) process(t *testing.T, pid int, comm string, startTicks int, cgroup string) {
+	t.Helper()
+	p.write(t, fmt.Sprintf("%d/stat", pid), fmt.Sprintf("%d (%s) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0\n", pid, comm, startTicks))
+	p.write(t, fmt.Sprintf("%d/comm", pid), comm+"\n")
+	p.write(t, fmt.Sprintf("%d/cmdline", pid), comm+"\x00-x\x00")
+	p.write(t, fmt.Sprintf("%d/cgroup", pid), cgroup)
+	exe := filepath.Join(p.dir, fmt.Sprint(pid), "exe")
+	_ = os.Remove(exe)
+	if err := os.Symlink("/usr/bin/"+comm, exe); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMissingPartsComeFromProc(t *testing.T) {
+	lacking := event(1)
+	lacking.Executable, lacking.ExecutableTruncated = "bin/cat", true
+	lacking.Args, lacking.ArgsMissing = nil, true
+
+	for name, c := range map[string]struct {
+		comm  string
+		start int
+		want  []string
+	}{
+		"same process":    {"cat", 8000, nil},
+		"pid reused":      {"cat", 8001, []string{partialExecutable, partialArgs}},
+		"another program": {"dog", 8000, []string{partialExecutable, partialArgs}},
+	} {
+		f := newFixture(t)
+		if err := f.core.Arm(placement(1), file(t)); err != nil {
+			t.Fatal(err)
+		}
+		f.proc.process(t, 40, c.comm, c.start, "0::/\n")
+		a := f.core.attribute(lacking)
+		if !slices.Equal(a.Partial, c.want) {
+			t.Errorf("%s: partial %v, want %v", name, a.Partial, c.want)
+		}
+		if c.want == nil && (a.Process.Executable != "/usr/bin/cat" || a.Process.ExecutableTruncated || !slices.Equal(a.Process.Args, []string{"cat", "-x"})) {
+			t.Errorf("%s: %+v", name, a.Process)
+		}
+		if c.want != nil && (a.Process.Executable != "bin/cat" || !a.Process.ExecutableTruncated || a.Process.Args != nil) {
+			t.Errorf("%s: %+v", name, a.Process)
+		}
+	}
+
+	gone := newFixture(t)
+	if err := gone.core.Arm(placement(1), file(t)); err != nil {
+		t.Fatal(err)
+	}
+	if a := gone.core.attribute(lacking); !slices.Equal(a.Partial, []string{partialExecutable, partialArgs}) {
+		t.Errorf("gone: partial %v", a.Partial)
+	}
+}
+
+// liveCgroup makes a cgroup of the running kernel and returns its path and id.
+func liveCgroup(t *testing.T, parent string) (path string, id uint64) {
+	t.Helper()
+	root := "/sys/fs/cgroup"
+	if _, err := os.Stat(root + "/unified"); err == nil {
+		root += "/unified"
+	}
+	dir, err := os.MkdirTemp(filepath.Join(root, parent), "beesting-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(dir) })
+	f := newFixture(t, func(o *CoreOptions) { o.CgroupRoot = "/sys/fs/cgroup" })
+	path = filepath.Join("/", parent, filepath.Base(dir))
+	if id, err = f.core.cgroups.ID(path); err != nil {
+		t.Fatal(err)
+	}
+	return path, id
+}
+
+func actorOf(f *fixture, own *beesting.Container, cgroup uint64) beesting.Access {
+	a := beesting.Access{Placement: beesting.Placement{Container: own}}
+	f.core.actor(&a, bpf.Event{CgroupID: cgroup, PID: 40, StartTime: 80 * time.Second})
+	return a
+}
+
+func TestActorByCgroup(t *testing.T) {
+	f := newFixture(t, func(o *CoreOptions) { o.CgroupRoot = "/sys/fs/cgroup" })
+	ownPath, ownID := liveCgroup(t, "")
+	_, childID := liveCgroup(t, ownPath)
+	otherPath, otherID := liveCgroup(t, "")
+	_, hostID := liveCgroup(t, "")
+	if a := actorOf(f, nil, hostID); a.Actor != beesting.ActorHost || a.Partial != nil {
+		t.Errorf("without containers: %+v", a)
+	}
+	own := &beesting.Container{ID: "own", CgroupPath: ownPath}
+	other := &beesting.Container{ID: "other", CgroupPath: otherPath}
+	f.core.AddContainer(own)
+	f.core.AddContainer(other)
+
+	check := func(when string) {
+		t.Helper()
+		for name, c := range map[string]struct {
+			id    uint64
+			want  beesting.ActorClass
+			other *beesting.Container
+		}{
+			"own":   {ownID, beesting.ActorWorkload, nil},
+			"child": {childID, beesting.ActorWorkload, nil},
+			"other": {otherID, beesting.ActorOtherContainer, other},
+			"host":  {hostID, beesting.ActorHost, nil},
+		} {
+			if a := actorOf(f, own, c.id); a.Actor != c.want || a.ActorContainer != c.other || a.Partial != nil {
+				t.Errorf("%s, %s: %q, %+v, %v", when, name, a.Actor, a.ActorContainer, a.Partial)
+			}
+		}
+	}
+	check("running")
+	f.core.AddContainer(own) // as at every event of its life
+	check("again")
+	// A cgroup that nobody knows and that is gone: not a guess.
+	if a := actorOf(f, own, 1<<60); a.Actor != "" || !slices.Equal(a.Partial, []string{"actor"}) {
+		t.Errorf("unknown: %+v", a)
+	}
+	f.core.RemoveContainer("other")
+	f.core.RemoveContainer("none")
+	if a := actorOf(f, own, otherID); a.ActorContainer != other {
+		t.Errorf("removed container: %+v", a)
+	}
+}
+
+// On cgroup v1 the kernel's id is the same for all; living processes can be
+// told by the v1 paths.
+func TestActorOnCgroupV1(t *testing.T) {
+	const id = "8d3e"
+	f := newFixture(t)
+	f.proc.process(t, 7, "init", 100, "5:cpu:/kubepods/pod1/"+id+"\n0::/\n")
+	own := &beesting.Container{ID: id, PID: 7, CgroupPath: "/kubepods/pod1/" + id}
+	other := &beesting.Container{ID: "ffff"}
+	f.core.AddContainer(own)
+	f.core.AddContainer(other)
+
+	for cgroup, want := range map[string]beesting.ActorClass{
+		"5:cpu:/kubepods/pod1/" + id + "\n0::/\n":                                     beesting.ActorWorkload,
+		"5:cpu:/kubepods/pod1/" + id + "/sub\n":                                       beesting.ActorWorkload,
+		"5:cpu:/kubepods.slice/cri-containerd-" + id + ".scope\n":                     beesting.ActorWorkload,
+		"5:cpu:/kubepods.slice/cri-containerd-ffff.scope\n":                           beesting.ActorOtherContainer,
+		"5:cpu:/user.slice/user-0.slice/session-" + id + ".service\n0::/user.slice\n": beesting.ActorHost,
+	} {
+		f.proc.process(t, 40, "cat", 8000, cgroup)
+		if a := actorOf(f, own, 1); a.Actor != want || a.Partial != nil {
+			t.Errorf("%s: %q, %v", cgroup, a.Actor, a.Partial)
+		}
+	}
+	f.proc.process(t, 40, "cat", 8001, "5:cpu:/kubepods/pod1/"+id+"\n") // reused pid
+	if a := actorOf(f, own, 1); a.Actor != "" || !slices.Equal(a.Partial, []string{"actor"}) {
+		t.Errorf("reused pid: %+v", a)
+	}
+	// Gone, but its parent is the container's first process.
+	a := beesting.Access{Placement: beesting.Placement{Container: own}}
+	f.core.actor(&a, bpf.Event{PID: 41, StartTime: time.Second, ParentPID: 7, ParentStartTime: time.Second})
+	if a.Actor != beesting.ActorWorkload || a.Partial != nil {
+		t.Errorf("child of the first process: %+v", a)
+	}
+	a = beesting.Access{Placement: beesting.Placement{Container: own}}
+	f.core.actor(&a, bpf.Event{PID: 41, StartTime: time.Second, ParentPID: 7, ParentStartTime: 2 * time.Second})
+	if a.Actor != "" {
+		t.Errorf("child of another process with that pid: %+v", a)
+	}
+}
+
+func TestGoneContainersAreForgotten(t *testing.T) {
+	f := newFixture(t, func(o *CoreOptions) { o.CgroupRoot = "/sys/fs/cgroup" })
+	for i := range 2 * maxGone {
+		r := &resident{container: &beesting.Container{ID: fmt.Sprint(i)}, cgroupID: uint64(i + 1), path: fmt.Sprint("/", i)}
+		s := f.core.containers
+		s.byID[r.container.ID], s.byCgroup[r.cgroupID], s.byPath[r.path] = r, r, r
+		s.remove(r.container.ID)
+	}
+	s := f.core.containers
+	if len(s.byID) != 0 || len(s.byCgroup) != 0 || len(s.byPath) != 0 || len(s.gone.values) != maxGone || s.unknown != 0 {
+		t.Errorf("%d, %d, %d, %d, %d", len(s.byID), len(s.byCgroup), len(s.byPath), len(s.gone.values), s.unknown)
+	}
+}

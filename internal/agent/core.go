@@ -1,0 +1,220 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/internal/cgroup"
+	"github.com/beesting-otel/beesting/internal/proc"
+)
+
+// CoreOptions set up a Core. Sensor and Sink are needed, the zero value of the
+// others means the default.
+type CoreOptions struct {
+	Sensor Sensor
+	Sink   Sink
+	// Log takes warnings and errors; none are written if nil.
+	Log *slog.Logger
+	// ProcRoot is where the host's proc file system is; "/proc" if empty.
+	ProcRoot string
+	// CgroupRoot is where the host's cgroups are; "/sys/fs/cgroup" if empty.
+	CgroupRoot string
+	// Clock is SystemClock if its functions are nil.
+	Clock Clock
+	// MaxPlacements bounds the armed placements; 16384 if zero.
+	MaxPlacements int
+	// DrainTimeout bounds how long Run goes on reading events that are there
+	// when it is told to end; 5 s if zero.
+	DrainTimeout time.Duration
+}
+
+// Core watches placements and delivers accesses. Make it with NewCore and run
+// it once. Its methods may be called concurrently, also before and during Run.
+type Core struct {
+	sensor     Sensor
+	sink       Sink
+	log        *slog.Logger
+	clock      Clock
+	drain      time.Duration
+	bootID     string
+	proc       proc.FS
+	cgroups    *cgroup.FS
+	table      *table
+	containers *containers
+
+	mu    sync.Mutex
+	stats CoreStats
+}
+
+// CoreStats are counters since the start.
+type CoreStats struct {
+	// Delivered accesses were taken by the sink, SinkErrors refused by it.
+	Delivered  uint64 `json:"delivered"`
+	SinkErrors uint64 `json:"sink_errors"`
+	// Partial accesses lacked something; WithoutPlacement among them came for
+	// a placement that nobody knew.
+	Partial          uint64 `json:"partial"`
+	WithoutPlacement uint64 `json:"without_placement"`
+	// DecodeErrors are records of the kernel side that made no sense.
+	DecodeErrors uint64 `json:"decode_errors"`
+	// Lost are the events that the kernel side lost, by cause.
+	Lost map[string]uint64 `json:"lost"`
+}
+
+// NewCore checks the options and what it needs of the machine.
+func NewCore(o CoreOptions) (*Core, error) {
+	if o.Sensor == nil || o.Sink == nil {
+		return nil, errors.New("agent core: no sensor or no sink")
+	}
+	c := &Core{
+		sensor: o.Sensor, sink: o.Sink, log: o.Log, clock: o.Clock, drain: o.DrainTimeout,
+		proc: proc.FS(o.ProcRoot), table: newTable(o.MaxPlacements),
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.proc == "" {
+		c.proc = "/proc"
+	}
+	if c.clock.Now == nil || c.clock.Boot == nil {
+		c.clock = SystemClock()
+	}
+	if c.table.limit <= 0 {
+		c.table.limit = 1 << 14
+	}
+	if c.drain <= 0 {
+		c.drain = 5 * time.Second
+	}
+	var err error
+	if c.bootID, err = c.proc.BootID(); err != nil {
+		return nil, fmt.Errorf("agent core: %w", err)
+	}
+	cgroupRoot := o.CgroupRoot
+	if cgroupRoot == "" {
+		cgroupRoot = "/sys/fs/cgroup"
+	}
+	// Without it only processes that are still alive can be told apart.
+	if c.cgroups, err = cgroup.Open(cgroupRoot); err != nil {
+		c.log.Warn("containers of short-lived processes can't be told", slog.Any("error", err))
+	}
+	c.containers = newContainers(c.proc, c.cgroups)
+	return c, nil
+}
+
+// Close lets go of what NewCore opened. The sensor is the caller's to close,
+// which also ends all watches.
+func (c *Core) Close() error {
+	if c.cgroups == nil {
+		return nil
+	}
+	return c.cgroups.Close()
+}
+
+// Run delivers accesses until ctx ends or the sensor is closed; both give nil.
+// When ctx ends, the events that are in the kernel's buffer are delivered first.
+// It returns an error when events can't be read any more.
+func (c *Core) Run(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- c.read(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	errFlush := c.sensor.Flush()
+	if errFlush == nil {
+		timer := time.NewTimer(c.drain)
+		defer timer.Stop()
+		select {
+		case err := <-done:
+			return err
+		case <-timer.C:
+		}
+	}
+	// Closing is what ends a read that nothing else ends.
+	errClose := c.sensor.Close()
+	errRead := <-done
+	if errFlush == nil || errors.Is(errFlush, os.ErrClosed) {
+		return errors.Join(errClose, errRead)
+	}
+	return errors.Join(fmt.Errorf("drain events: %w", errFlush), errClose, errRead)
+}
+
+func (c *Core) read(ctx context.Context) error {
+	// What has happened is delivered also after ctx has ended.
+	deliver := context.WithoutCancel(ctx)
+	for {
+		e, err := c.sensor.Read()
+		var bad *bpf.DecodeError
+		switch {
+		case err == nil:
+			c.deliver(deliver, e)
+		case errors.Is(err, os.ErrClosed):
+			return nil
+		case errors.Is(err, bpf.ErrFlushed):
+			select {
+			case <-ctx.Done():
+				return nil
+			default: // somebody else's flush
+			}
+		case errors.As(err, &bad): // the sensor counts them
+			c.log.Error("event dropped", slog.Any("error", err))
+		default:
+			return fmt.Errorf("read events: %w", err)
+		}
+	}
+}
+
+func (c *Core) deliver(ctx context.Context, e bpf.Event) {
+	a := c.attribute(e)
+	err := c.sink.Deliver(ctx, a)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(a.Partial) > 0 {
+		c.stats.Partial++
+	}
+	if len(a.Partial) > 0 && a.Partial[0] == partialPlacement {
+		c.stats.WithoutPlacement++
+	}
+	if err != nil {
+		c.stats.SinkErrors++
+		c.log.Error("access not delivered", slog.String("token", a.Placement.Token.Name), slog.Any("error", err))
+		return
+	}
+	c.stats.Delivered++
+}
+
+// Stats returns the counters. Those of the kernel side are missing when it
+// can't be asked, and the error says why.
+func (c *Core) Stats() (CoreStats, error) {
+	kernel, err := c.sensor.Stats()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.DecodeErrors = kernel.DecodeErrors
+	s.Lost = maps.Clone(kernel.Lost)
+	return s, err
+}
+
+// Mode is how the sensor is attached.
+func (c *Core) Mode() bpf.Mode { return c.sensor.Mode() }
+
+// AddContainer makes a container known, or replaces what is known of it, so
+// that its processes can be told from others. c must not be changed afterwards.
+func (c *Core) AddContainer(container *beesting.Container) {
+	if !c.containers.add(container) && container.PID != 0 {
+		c.log.Debug("container's cgroup not found", slog.String("container", container.ID))
+	}
+}
+
+// RemoveContainer forgets a container, when the events of its processes have
+// been delivered.
+func (c *Core) RemoveContainer(id string) { c.containers.remove(id) }
