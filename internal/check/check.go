@@ -48,7 +48,7 @@ type Attempt struct {
 // Machine is what is looked at. All fields but Probe are needed.
 type Machine struct {
 	Proc, Sys string // where procfs and sysfs are mounted, "/proc" and "/sys"
-	Arch      string // GOARCH
+	OS, Arch  string // GOOS and GOARCH
 	NRISocket string
 	StateDir  string
 	// Probe tries every attach mode, in the order in which the sensor does; nil
@@ -64,7 +64,10 @@ type Report struct {
 
 // All looks at everything. It takes seconds: the kernel verifies each program.
 func (m Machine) All() Report {
-	rows := []Row{m.Kernel(), m.BTF(), m.lsm(), m.lockdown(), m.Privileges(), m.Namespaces()}
+	if r := m.Platform(); r.Status == Fail {
+		return Report{Status: Fail, Rows: []Row{r}} // there is nothing else to be found
+	}
+	rows := []Row{m.Platform(), m.Kernel(), m.BTF(), m.lsm(), m.lockdown(), m.Privileges(), m.Namespaces()}
 	rows = append(rows, m.attach()...)
 	rows = append(rows, m.cgroups(), m.audit(), m.NRI(), m.State())
 	r := Report{Status: OK, Rows: rows}
@@ -99,7 +102,7 @@ func (m Machine) attach() []Row {
 			r.Advice = fmt.Sprintf("nothing has to be done: %s works", first)
 		default:
 			r.Status, r.Detail = Fail, a.Err.Error()
-			r.Advice = "one of the attach modes has to work: see the rows above"
+			r.Advice = "at least one mode has to work; some hosts and sandboxes refuse all of them even to root"
 		}
 		rows = append(rows, r)
 	}

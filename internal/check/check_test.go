@@ -61,7 +61,7 @@ func machine(t *testing.T, changes map[string]string) Machine {
 		}
 	}
 	return Machine{
-		Proc: filepath.Join(root, "proc"), Sys: filepath.Join(root, "sys"), Arch: "amd64",
+		Proc: filepath.Join(root, "proc"), Sys: filepath.Join(root, "sys"), OS: "linux", Arch: "amd64",
 		NRISocket: filepath.Join(root, "nri.sock"), StateDir: filepath.Join(root, "state"),
 		Probe: func() []Attempt { return []Attempt{{Mode: "lsm"}, {Mode: "fentry"}, {Mode: "kprobe"}} },
 	}
@@ -121,10 +121,10 @@ func TestRows(t *testing.T) {
 	}{
 		{"old kernel", map[string]string{"proc/sys/kernel/osrelease": "4.19.0-20-amd64\n"}, nil, "kernel", Fail, "take 5.10 or later"},
 		{"untested kernel", map[string]string{"proc/sys/kernel/osrelease": "5.8.1\n"}, nil, "kernel", Warn, "not tested"},
-		{"oldest kernel", map[string]string{"proc/sys/kernel/osrelease": "5.10.0-30-amd64\n"}, nil, "kernel", OK, "5.10.0-30-amd64 on amd64"},
+		{"oldest kernel", map[string]string{"proc/sys/kernel/osrelease": "5.10.0-30-amd64\n"}, nil, "kernel", OK, "5.10.0-30-amd64"},
 		{"odd release", map[string]string{"proc/sys/kernel/osrelease": "next\n"}, nil, "kernel", Warn, `"next"`},
 		{"no procfs", map[string]string{"proc/sys/kernel/osrelease": ""}, nil, "kernel", Warn, "mount procfs"},
-		{"architecture", nil, func(m *Machine) { m.Arch = "riscv64" }, "kernel", Fail, "on riscv64"},
+		{"architecture", nil, func(m *Machine) { m.Arch = "riscv64" }, "platform", Fail, "linux/riscv64"},
 		{"no BTF", map[string]string{"sys/kernel/btf/vmlinux": ""}, nil, "BTF", Fail, "CONFIG_DEBUG_INFO_BTF=y"},
 		{"no bpf LSM", map[string]string{"sys/kernel/security/lsm": "capability,yama\n"}, nil, "LSM list", Warn, "lsm=capability,yama,bpf"},
 		{"similar LSM", map[string]string{"sys/kernel/security/lsm": "capability,bpfx\n"}, nil, "LSM list", Warn, "without bpf"},
@@ -137,7 +137,7 @@ func TestRows(t *testing.T) {
 		{"memory lock", map[string]string{"proc/self/status": "CapEff:\t0000000000280004\n", "proc/sys/kernel/osrelease": "5.10.0"}, nil, "privileges", Fail, "missing CAP_SYS_RESOURCE"},
 		{"no CapEff", map[string]string{"proc/self/status": "Name:\tx\n"}, nil, "privileges", Warn, "not known"},
 		{"user namespace", map[string]string{"proc/self/ns/user": "->user:[4026532000]"}, nil, "namespaces", Fail, "hostUsers"},
-		{"pid namespace", map[string]string{"proc/self/ns/pid": "->pid:[4026532000]"}, nil, "namespaces", Fail, "hostPID"},
+		{"pid namespace", map[string]string{"proc/self/ns/pid": "->pid:[4026532000]"}, nil, "namespaces", Warn, "hostPID"},
 		{"attach second", nil, func(m *Machine) { m.Probe = second }, "attach lsm", Warn, "fentry works"},
 		{"attach second, taken", nil, func(m *Machine) { m.Probe = second }, "attach fentry", OK, "auto takes"},
 		{"attach nothing", nil, func(m *Machine) { m.Probe = nothing }, "attach kprobe", Fail, "EPERM"},

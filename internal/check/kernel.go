@@ -34,7 +34,18 @@ func older(major, minor, thanMajor, thanMinor int) bool {
 	return major < thanMajor || major == thanMajor && minor < thanMinor
 }
 
-// Kernel looks at version and architecture.
+// Platform looks whether there is a sensor for this system at all.
+func (m Machine) Platform() Row {
+	if m.OS != "linux" || m.Arch != "amd64" && m.Arch != "arm64" {
+		return Row{
+			Name: "platform", Status: Fail, Detail: m.OS + "/" + m.Arch,
+			Advice: "beesting needs Linux on amd64 or arm64",
+		}
+	}
+	return Row{Name: "platform", Status: OK, Detail: m.OS + "/" + m.Arch}
+}
+
+// Kernel looks at the version.
 func (m Machine) Kernel() Row {
 	r := Row{Name: "kernel", Status: OK}
 	major, minor, release, err := m.version()
@@ -43,8 +54,6 @@ func (m Machine) Kernel() Row {
 		r.Status, r.Detail = Warn, fmt.Sprintf("version not known: %v", err)
 		r.Advice = "mount procfs"
 		return r
-	case m.Arch != "amd64" && m.Arch != "arm64":
-		r.Status, r.Advice = Fail, "beesting runs on amd64 and arm64"
 	case older(major, minor, possibleMajor, possibleMinor):
 		r.Status = Fail
 		r.Advice = fmt.Sprintf("take %d.%d or later", oldestMajor, oldestMinor)
@@ -52,7 +61,7 @@ func (m Machine) Kernel() Row {
 		r.Status = Warn
 		r.Advice = fmt.Sprintf("not tested before %d.%d", oldestMajor, oldestMinor)
 	}
-	r.Detail = fmt.Sprintf("%s on %s", release, m.Arch)
+	r.Detail = release
 	return r
 }
 

@@ -117,3 +117,16 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// Default is the configuration of a file that leaves everything out: no tokens,
+// no node name.
+func Default() Config {
+	p := &parser{env: Environment{LookupEnv: func(string) (string, bool) { return "", false }}}
+	var c Config
+	for _, k := range topKeys() {
+		if d := k.defaultNode(); d != nil {
+			k.set(p, &c, d)
+		}
+	}
+	return c
+}

@@ -219,3 +219,12 @@ func write(t *testing.T, path, data string) {
 		t.Fatal(err)
 	}
 }
+
+func TestDefaultIsTheSmallest(t *testing.T) {
+	want := mustParse(t, smallest, nil)
+	want.Tokens, want.NodeName = nil, ""
+	want.Match = Default().Match // a required key has no default
+	if c := Default(); !reflect.DeepEqual(c, want) {
+		t.Errorf("default = %+v\nwant %+v", c, want)
+	}
+}

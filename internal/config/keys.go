@@ -36,7 +36,8 @@ func stateDirKey() key[Config] {
 		name: "stateDir", form: "absolute path", def: "/var/lib/beesting",
 		doc: "Directory for the planted files and for what has to outlive the agent; made with mode 0700 if " +
 			"it is missing. It must survive a reboot and be the same path for agent and container runtime, as the " +
-			"files in it are bind-mounted into containers. Not on tmpfs.",
+			"files in it are bind-mounted into containers. Not on tmpfs. Containers can read this path in their list of mounts, so a " +
+			"name that doesn't tell of beesting hides tokens better.",
 	}, func(p *parser, c *Config, n *yaml.Node) {
 		s, ok := p.absolute(n, "stateDir")
 		if ok && s == "/" {
@@ -52,7 +53,7 @@ func nriKey() key[Config] {
 			name: "socket", form: "absolute path", def: "/var/run/nri/nri.sock",
 			doc: "The runtime's NRI socket. containerd 2 and CRI-O have NRI switched on by default, containerd 1.7 needs " +
 				"`disable = false` under `[plugins.\"io.containerd.nri.v1.nri\"]`.",
-		}, func(p *parser, c *NRI, n *yaml.Node) { c.Socket, _ = p.socket(n, "nri.socket") }},
+		}, func(p *parser, c *NRI, n *yaml.Node) { c.Socket = p.socket(n, "nri.socket") }},
 		{entry{
 			name: "pluginName", form: "text", def: "beesting",
 			doc: "Name to register under: 1 to 63 of a-z, 0-9 and \"-\". Two agents with one name on one node get in " +
@@ -80,7 +81,7 @@ func controlKey() key[Config] {
 		name: "controlSocket", form: "absolute path", def: "/run/beesting/control.sock",
 		doc: "Unix socket on which the agent answers `beesting status`, for root only. Its directory is made with mode " +
 			"0700 if it is missing.",
-	}, func(p *parser, c *Config, n *yaml.Node) { c.ControlSocket, _ = p.socket(n, "controlSocket") }}
+	}, func(p *parser, c *Config, n *yaml.Node) { c.ControlSocket = p.socket(n, "controlSocket") }}
 }
 
 // The limits are those of package bpf, which checks them again.

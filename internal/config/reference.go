@@ -1,5 +1,7 @@
 package config
 
+//go:generate go test -run ^TestReferenceIsCurrent$ -count=1 . -update
+
 import (
 	_ "embed"
 	"fmt"

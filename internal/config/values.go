@@ -116,11 +116,10 @@ func (p *parser) absolute(n *yaml.Node, what string) (string, bool) {
 // maxSocket is the room in sockaddr_un.sun_path (unix(7)) without the NUL.
 const maxSocket = 107
 
-func (p *parser) socket(n *yaml.Node, what string) (string, bool) {
+func (p *parser) socket(n *yaml.Node, what string) string {
 	s, ok := p.absolute(n, what)
 	if ok && len(s) > maxSocket {
 		p.fail(n, "%s: %q is longer than the %d bytes that a unix socket's path can have", what, clip(s), maxSocket)
-		return "", false
 	}
-	return s, ok
+	return s
 }

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/exporter"
+)
+
+// output is where accesses go.
+type output interface {
+	Deliver(ctx context.Context, a beesting.Access) error
+	Shutdown(ctx context.Context) error
+}
+
+// outputs is several at once; the trouble of one is no other's.
+type outputs []output
+
+func (o outputs) Deliver(ctx context.Context, a beesting.Access) error {
+	var errs []error
+	for _, out := range o {
+		errs = append(errs, out.Deliver(ctx, a))
+	}
+	return errors.Join(errs...)
+}
+
+func (o outputs) Shutdown(ctx context.Context) error {
+	errs := make([]error, len(o))
+	var wg sync.WaitGroup
+	for i, out := range o {
+		wg.Go(func() { errs[i] = out.Shutdown(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// newOutputs makes the named outputs: text, json, otlp.
+func (a *app) newOutputs(ctx context.Context, names []string, stdout io.Writer, m *exporter.Mapping, log *slog.Logger) (outputs, error) {
+	var all outputs
+	for _, name := range names {
+		switch name {
+		case "text":
+			color := exporter.ColorWanted(a.stdout, a.getenv)
+			all = append(all, exporter.NewText(stdout, m, exporter.TextOptions{Color: color, Location: time.Local}))
+		case "json":
+			all = append(all, exporter.NewJSON(stdout, m))
+		case "otlp":
+			o, err := exporter.NewOTLP(ctx, m, exporter.OTLPOptions{Getenv: a.getenv, Logger: log})
+			if err != nil {
+				return nil, errors.Join(err, all.Shutdown(ctx))
+			}
+			all = append(all, o)
+		default:
+			return nil, fmt.Errorf("output %q: must be text, json or otlp", name)
+		}
+	}
+	return all, nil
+}
+
+// watchedPipe is a standard output whose reader may leave, as head(1) does.
+type watchedPipe struct {
+	io.Writer
+	broken func()
+}
+
+func (p watchedPipe) Write(b []byte) (int, error) {
+	n, err := p.Writer.Write(b)
+	if errors.Is(err, syscall.EPIPE) {
+		p.broken()
+	}
+	return n, err
+}

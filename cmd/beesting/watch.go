@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/exporter"
+	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/check"
+	"github.com/beesting-otel/beesting/internal/config"
+)
+
+// drainTime bounds how long telemetry is still delivered after the end.
+const drainTime = 10 * time.Second
+
+func (a *app) watch() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "watch [flags] FILE...",
+		Short: "Watch existing files of this host and report who opens them",
+		Long: `Watch existing files of this host as tokens and report who opens them, without
+container runtime or configuration.
+
+When all files are watched, one line is written to standard error:
+"watching N files (MODE)". N counts files, not names: links to the same file are
+one. A file that is replaced by another under its name (as editors do) is not
+watched any more.
+
+SIGINT and SIGTERM end it: what happened until then is delivered, and the exit
+code is 0. A second signal ends it at once. It also ends when the reader of its
+standard output goes away.`,
+		Example: `  # Who opens these?
+  sudo beesting watch /etc/shadow ~/.ssh/id_ed25519
+
+  # One JSON object a line, in the terms of OpenTelemetry's log data model
+  sudo beesting watch --output json /etc/shadow | jq .body
+
+  # To an OpenTelemetry Collector
+  export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
+  sudo -E beesting watch --output otlp /etc/shadow`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{fmt.Errorf("name at least one FILE (see `%s --help`)", cmd.CommandPath())}
+			}
+			return nil
+		},
+	}
+	output := choiceFlag(cmd, "output", "where accesses go: text or json to standard output, or otlp", "text", "json", "otlp")
+	mode := choiceFlag(cmd, "mode", "how to attach; auto takes the first that works", "auto", "lsm", "fentry", "kprobe")
+	args := choiceFlag(cmd, "command-args", "what is told of the process's arguments", "redacted", "full", "off")
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		// What goes wrong while watching. Without trouble, standard error has
+		// the line that says what is watched, and no other.
+		log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		w := watcher{app: a, output: output.value, mode: mode.value, args: args.value, log: log}
+		return w.run(cmd.Context(), names)
+	}
+	return cmd
+}
+
+// watcher is one run of the watch command.
+type watcher struct {
+	app                *app
+	output, mode, args string
+	log                *slog.Logger
+}
+
+// run checks everything first; nothing is watched before all of it is known to
+// work.
+func (w *watcher) run(ctx context.Context, names []string) error {
+	m := w.app.machine(config.Default(), "/proc", "/sys")
+	if err := m.Platform().Err(); err != nil {
+		return err
+	}
+	node := hostNode("/proc")
+	targets, err := openTargets(names, node.HostID)
+	if err != nil {
+		return err
+	}
+	defer closeTargets(targets)
+	for _, row := range []check.Row{m.BTF(), m.SensorPrivileges()} {
+		if err := row.Err(); err != nil {
+			return err
+		}
+	}
+	mapping, err := exporter.NewMapping(exporter.MappingOptions{
+		Node: node, Args: exporter.ArgsMode(w.args), Version: readVersion().Version, Getenv: w.app.getenv,
+	})
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	context.AfterFunc(ctx, stop) // a second signal has its usual effect
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	defer cancel(nil)
+	stdout := untilReaderLeaves(ctx, &reader, w.app.stdout, func() { cancel(errReaderLeft) })
+	out, err := w.app.newOutputs(ctx, []string{w.output}, stdout, mapping, w.log)
+	if err != nil {
+		return err
+	}
+	err = w.watch(ctx, targets, forReader{out, ctx})
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer done()
+	return errors.Join(err, out.Shutdown(last))
+}
+
+// watch arms the targets and delivers accesses until the context ends.
+func (w *watcher) watch(ctx context.Context, targets []target, sink agent.Sink) (err error) {
+	sensor, err := agent.OpenSensor(agent.SensorOptions{Mode: w.mode, MaxWatches: len(targets)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sensor.Close()) }()
+	core, err := agent.NewCore(agent.CoreOptions{Sensor: sensor, Sink: sink, Log: w.log, MaxPlacements: len(targets)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, core.Close()) }()
+	armed := 0
+	for _, t := range targets {
+		err := core.Arm(t.placement, t.file)
+		switch {
+		case agent.IsWatched(err): // another name after all: overlayfs over a file that was named too
+		case err != nil:
+			return fmt.Errorf("%s: %w", t.placement.Token.Path, err)
+		default:
+			armed++
+		}
+	}
+	if _, err := fmt.Fprintf(w.app.stderr, "watching %d files (%s)\n", armed, core.Mode()); err != nil {
+		return err
+	}
+	if err := core.Run(ctx); err != nil {
+		return err
+	}
+	return w.summary(ctx, core)
+}
+
+// summary says what was missed, and on a terminal what was not.
+func (w *watcher) summary(ctx context.Context, core *agent.Core) error {
+	s, err := core.Stats()
+	if err != nil || errors.Is(context.Cause(ctx), errReaderLeft) {
+		return err
+	}
+	lost := s.SinkErrors + s.DecodeErrors
+	for _, n := range s.Lost {
+		lost += n
+	}
+	if lost == 0 && w.output != "text" {
+		return nil
+	}
+	_, err = fmt.Fprintf(w.app.stderr, "%d accesses reported, %d lost\n", s.Delivered, lost)
+	return err
+}
+
+// errReaderLeft is why the context ends when nobody reads standard output.
+var errReaderLeft = errors.New("the reader of standard output has left")
+
+// forReader is an output for a reader who may leave: accesses that nobody is
+// there to read any more are no losses to complain of.
+type forReader struct {
+	agent.Sink
+	ctx context.Context //nolint:containedctx // it is what says that the reader has left
+}
+
+func (r forReader) Deliver(ctx context.Context, a beesting.Access) error {
+	err := r.Sink.Deliver(ctx, a)
+	if err != nil && errors.Is(context.Cause(r.ctx), errReaderLeft) {
+		return nil
+	}
+	return err
+}
+
+// untilReaderLeaves calls left when nobody will read what is written any more,
+// also while nothing is written: `beesting watch FILE | head -1` has to end.
+func untilReaderLeaves(ctx context.Context, wg *sync.WaitGroup, stdout io.Writer, left func()) io.Writer {
+	// Else the first write to a pipe without a reader kills the process.
+	signal.Ignore(syscall.SIGPIPE)
+	if f, ok := stdout.(interface{ Fd() uintptr }); ok {
+		wg.Go(func() { waitForReader(ctx, f.Fd(), left) })
+	}
+	return watchedPipe{Writer: stdout, broken: left}
+}
