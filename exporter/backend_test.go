@@ -54,7 +54,6 @@ type refusal struct {
 	header   http.Header
 	body     string
 	rejected int64 // partial success: accept, but say that so many were not
-	after    func()
 }
 
 // accept records a request, or says how to answer it otherwise.

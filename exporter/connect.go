@@ -72,69 +72,80 @@ func (s *spanSender) close(ctx context.Context) error {
 }
 
 func newLogSender(ctx context.Context, m *Mapping, e endpoint) (sender, error) {
-	s := &logSender{mapping: m, encoder: newLogEncoder(m.version)}
+	exporter, release, err := logExporter(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &logSender{mapping: m, encoder: newLogEncoder(m.version), exporter: exporter, release: release}, nil
+}
+
+func logExporter(ctx context.Context, e endpoint) (exporter sdklog.Exporter, release func() error, err error) {
 	if e.protocol == protocolGRPC {
 		conn, err := dial(e)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		s.release = conn.Close
-		s.exporter, err = otlploggrpc.New(ctx,
+		exporter, err = otlploggrpc.New(ctx,
 			otlploggrpc.WithGRPCConn(conn),
 			otlploggrpc.WithHeaders(e.headers),
 			otlploggrpc.WithTimeout(e.timeout),
 			otlploggrpc.WithRetry(otlploggrpc.RetryConfig{}))
-		return s, err
+		if err != nil {
+			return nil, nil, errors.Join(err, conn.Close())
+		}
+		return exporter, conn.Close, nil
 	}
-	client := httpClient(e, func() proto.Message { return new(collogs.ExportLogsServiceResponse) })
-	s.release = idle(client)
+	client, release := httpClient(e, func() proto.Message { return new(collogs.ExportLogsServiceResponse) })
 	compression := otlploghttp.NoCompression
 	if e.gzip {
 		compression = otlploghttp.GzipCompression
 	}
-	var err error
-	s.exporter, err = otlploghttp.New(ctx,
+	exporter, err = otlploghttp.New(ctx,
 		otlploghttp.WithEndpointURL(e.url.String()),
 		otlploghttp.WithHTTPClient(client),
 		otlploghttp.WithHeaders(e.headers),
 		otlploghttp.WithCompression(compression),
 		otlploghttp.WithTimeout(e.timeout),
 		otlploghttp.WithRetry(otlploghttp.RetryConfig{}))
-	return s, err
+	return exporter, release, err
 }
 
 func newSpanSender(ctx context.Context, m *Mapping, e endpoint) (sender, error) {
-	s := &spanSender{mapping: m, encoder: newSpanEncoder(m.version)}
-	var client otlptrace.Client
+	client, release, err := spanClient(e)
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := otlptrace.New(ctx, client)
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return &spanSender{mapping: m, encoder: newSpanEncoder(m.version), exporter: exporter, release: release}, nil
+}
+
+func spanClient(e endpoint) (client otlptrace.Client, release func() error, err error) {
 	if e.protocol == protocolGRPC {
 		conn, err := dial(e)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		s.release = conn.Close
-		client = otlptracegrpc.NewClient(
+		return otlptracegrpc.NewClient(
 			otlptracegrpc.WithGRPCConn(conn),
 			otlptracegrpc.WithHeaders(e.headers),
 			otlptracegrpc.WithTimeout(e.timeout),
-			otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{}))
-	} else {
-		hc := httpClient(e, func() proto.Message { return new(coltrace.ExportTraceServiceResponse) })
-		s.release = idle(hc)
-		compression := otlptracehttp.NoCompression
-		if e.gzip {
-			compression = otlptracehttp.GzipCompression
-		}
-		client = otlptracehttp.NewClient(
-			otlptracehttp.WithEndpointURL(e.url.String()),
-			otlptracehttp.WithHTTPClient(hc),
-			otlptracehttp.WithHeaders(e.headers),
-			otlptracehttp.WithCompression(compression),
-			otlptracehttp.WithTimeout(e.timeout),
-			otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))
+			otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{})), conn.Close, nil
 	}
-	var err error
-	s.exporter, err = otlptrace.New(ctx, client)
-	return s, err
+	hc, release := httpClient(e, func() proto.Message { return new(coltrace.ExportTraceServiceResponse) })
+	compression := otlptracehttp.NoCompression
+	if e.gzip {
+		compression = otlptracehttp.GzipCompression
+	}
+	return otlptracehttp.NewClient(
+		otlptracehttp.WithEndpointURL(e.url.String()),
+		otlptracehttp.WithHTTPClient(hc),
+		otlptracehttp.WithHeaders(e.headers),
+		otlptracehttp.WithCompression(compression),
+		otlptracehttp.WithTimeout(e.timeout),
+		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{})), release, nil
 }
 
 // dial prepares a connection; it is made when it is first needed, so an end
@@ -169,10 +180,11 @@ func dial(e endpoint) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// httpClient observes every answer. A redirection is followed only where the
+// httpClient observes every answer. release closes the connections that it
+// keeps for later. A redirection is followed only where the
 // method stays POST (307, 308): at 301 to 303 net/http would fetch the target
 // with GET, and the 200 of a log-in page would look like a delivery.
-func httpClient(e endpoint, response func() proto.Message) *http.Client {
+func httpClient(e endpoint, response func() proto.Message) (client *http.Client, release func() error) {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		TLSClientConfig:       e.tls,
@@ -182,7 +194,7 @@ func httpClient(e endpoint, response func() proto.Message) *http.Client {
 		TLSHandshakeTimeout:   e.timeout,
 		ExpectContinueTimeout: time.Second,
 	}
-	return &http.Client{
+	client = &http.Client{
 		Transport: observeHTTP{next: transport, response: response, now: time.Now},
 		Timeout:   e.timeout,
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
@@ -192,12 +204,5 @@ func httpClient(e endpoint, response func() proto.Message) *http.Client {
 			return nil
 		},
 	}
-}
-
-// idle closes the connections that a client keeps for later.
-func idle(c *http.Client) func() error {
-	return func() error {
-		c.Transport.(observeHTTP).next.(*http.Transport).CloseIdleConnections()
-		return nil
-	}
+	return client, func() error { transport.CloseIdleConnections(); return nil }
 }

@@ -3,6 +3,7 @@ package exporter
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/beesting-otel/beesting"
@@ -304,7 +306,29 @@ func TestManyResources(t *testing.T) {
 		a.Placement.Container = &beesting.Container{ID: fmt.Sprint(i)}
 		l.add(t.Context(), sampleMapping(t).record(&a))
 	}
-	if got := len(l.loggers.byKey); got != maxResources || l.loggers.order.Len() != got {
+	if got := len(l.loggers.byKey); got != maxResources {
 		t.Errorf("%d providers are kept", got)
+	}
+}
+
+// The one that was used last stays, however long ago it was made.
+func TestLRU(t *testing.T) {
+	made := map[string]int{}
+	l := newLRU[string](2)
+	get := func(name string) {
+		t.Helper()
+		got := l.get([]attribute.KeyValue{attribute.String("name", name)}, func(*resource.Resource) string {
+			made[name]++
+			return name
+		})
+		if got != name {
+			t.Errorf("got %s for %s", got, name)
+		}
+	}
+	for _, name := range strings.Split("a b a c a b", " ") {
+		get(name)
+	}
+	if want := map[string]int{"a": 1, "b": 2, "c": 1}; !maps.Equal(made, want) {
+		t.Errorf("made %v, want %v", made, want)
 	}
 }

@@ -41,16 +41,15 @@ type OTLPStats struct {
 	Spans SignalStats `json:"spans"`
 }
 
-var (
-	logsSignal  = signal{name: "logs", variable: "LOGS", path: "v1/logs"}
-	spansSignal = signal{name: "spans", variable: "TRACES", path: "v1/traces"}
-)
+// The signals, as OTLP names them.
+func logsSignal() signal  { return signal{name: "logs", variable: "LOGS", path: "v1/logs"} }
+func spansSignal() signal { return signal{name: "spans", variable: "TRACES", path: "v1/traces"} }
 
 // NewOTLP reads the environment and starts delivery. The back end need not be
 // there. An error names the variable that is wrong. ctx is for the start only:
 // delivery goes on until Shutdown, which must be called.
 func NewOTLP(ctx context.Context, m *Mapping, o OTLPOptions) (*OTLP, error) {
-	return newOTLP(ctx, m, o, defaultPace)
+	return newOTLP(ctx, m, o, defaultPace())
 }
 
 func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, error) {
@@ -68,7 +67,7 @@ func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, err
 	for _, s := range []struct {
 		signal
 		connect func(context.Context, *Mapping, endpoint) (sender, error)
-	}{{logsSignal, newLogSender}, {spansSignal, newSpanSender}} {
+	}{{logsSignal(), newLogSender}, {spansSignal(), newSpanSender}} {
 		d, err := startDelivery(ctx, m, o, p, off, s.signal, s.connect)
 		if err != nil {
 			return nil, errors.Join(err, out.Shutdown(ctx))

@@ -30,11 +30,13 @@ type pace struct {
 // defaultPace: the first retry comes soon since most outages are a connection
 // that has to be made again; thirty seconds is what the exporters' own retry
 // ends with. Ten doubtful attempts take about a minute.
-var defaultPace = pace{
-	batch: 256,
-	first: 200 * time.Millisecond, most: 30 * time.Second,
-	closing: time.Second, asked: 5 * time.Minute,
-	doubts: 10,
+func defaultPace() pace {
+	return pace{
+		batch: 256,
+		first: 200 * time.Millisecond, most: 30 * time.Second,
+		closing: time.Second, asked: 5 * time.Minute,
+		doubts: 10,
+	}
 }
 
 // pipeline delivers one signal: in order, one batch at a time, again and again

@@ -1,8 +1,8 @@
 package exporter
 
 import (
-	"container/list"
 	"context"
+	"math"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -174,17 +174,17 @@ func (derivedIDs) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
 // concurrent use.
 type lru[V any] struct {
 	limit int
-	order *list.List // of *entry[V], most recent first
-	byKey map[string]*list.Element
+	turn  uint64 // counts the uses
+	byKey map[string]*entry[V]
 }
 
 type entry[V any] struct {
-	key   string
 	value V
+	used  uint64 // the turn of the last use
 }
 
 func newLRU[V any](limit int) *lru[V] {
-	return &lru[V]{limit: limit, order: list.New(), byKey: map[string]*list.Element{}}
+	return &lru[V]{limit: limit, byKey: map[string]*entry[V]{}}
 }
 
 // get returns the value of a resource, made on first use. The key is the
@@ -193,15 +193,28 @@ func newLRU[V any](limit int) *lru[V] {
 func (l *lru[V]) get(attrs []attribute.KeyValue, create func(*resource.Resource) V) V {
 	res := resource.NewWithAttributes(SchemaURL, attrs...)
 	key := res.Encoded(attribute.DefaultEncoder())
-	if el, ok := l.byKey[key]; ok {
-		l.order.MoveToFront(el)
-		return el.Value.(*entry[V]).value
+	l.turn++
+	e := l.byKey[key]
+	if e == nil {
+		if len(l.byKey) >= l.limit {
+			l.evict()
+		}
+		e = &entry[V]{value: create(res)}
+		l.byKey[key] = e
 	}
-	if l.order.Len() >= l.limit {
-		oldest := l.order.Back()
-		delete(l.byKey, l.order.Remove(oldest).(*entry[V]).key)
-	}
-	e := &entry[V]{key: key, value: create(res)}
-	l.byKey[key] = l.order.PushFront(e)
+	e.used = l.turn
 	return e.value
+}
+
+// evict forgets the value that was not used for the longest. It looks at all
+// of them, which is cheap beside making a new one.
+func (l *lru[V]) evict() {
+	var oldest string
+	least := uint64(math.MaxUint64)
+	for key, e := range l.byKey {
+		if e.used < least {
+			oldest, least = key, e.used
+		}
+	}
+	delete(l.byKey, oldest)
 }

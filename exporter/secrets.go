@@ -183,11 +183,21 @@ func secretName(name string) bool {
 			return false // the value says where the secret is, which is worth knowing
 		}
 	}
-	compact := separators.Replace(name)
+	compact := joined(name)
 	if strings.HasSuffix(compact, "accesskeyid") || compact == "oldpwd" || compact == "bypass" {
 		return false
 	}
 	return secretPart.MatchString(compact)
+}
+
+// joined is a name without what its words are put together with.
+func joined(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' {
+			return -1
+		}
+		return r
+	}, name)
 }
 
 // splitShell splits a line into words and the white space between them, with
@@ -216,9 +226,6 @@ func splitShell(line string) []string {
 	}
 	return pieces
 }
-
-// separators are what names are put together with.
-var separators = strings.NewReplacer("-", "", "_", "", ".", "")
 
 var (
 	variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)

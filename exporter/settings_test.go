@@ -41,8 +41,8 @@ func TestEndpoint(t *testing.T) {
 		{[]string{"PROTOCOL", "grpc", "ENDPOINT", "unix:///run/otel.sock"}, "grpc unix:///run/otel.sock", "grpc unix:///run/otel.sock"},
 	} {
 		getenv := otlpEnv(c.variables...)
-		for signal, want := range map[*signal]string{&logsSignal: c.logs, &spansSignal: c.span} {
-			got, err := env{getenv, *signal}.endpoint()
+		for signal, want := range map[signal]string{logsSignal(): c.logs, spansSignal(): c.span} {
+			got, err := env{getenv, signal}.endpoint()
 			if err != nil || got.String() != want {
 				t.Errorf("%v: %s to %q, %v; want %q", c.variables, signal.name, got, err, want)
 			}
@@ -114,7 +114,7 @@ func TestWrongSettings(t *testing.T) {
 
 // A header's value may be a credential: an error must not show it.
 func TestHeaderValueStaysHidden(t *testing.T) {
-	_, err := env{otlpEnv("HEADERS", "bad name=s3cr3t"), logsSignal}.endpoint()
+	_, err := env{otlpEnv("HEADERS", "bad name=s3cr3t"), logsSignal()}.endpoint()
 	if err == nil || strings.Contains(err.Error(), "s3cr3t") {
 		t.Errorf("error %v", err)
 	}

@@ -1,0 +1,90 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// counts are the counts of a batch, which the tests number the accesses with.
+func counts(batch []*beesting.Access) []uint64 {
+	var out []uint64
+	for _, a := range batch {
+		out = append(out, a.Count)
+	}
+	return out
+}
+
+// TestQueueIsASource checks the rules of source that a pipeline relies on.
+func TestQueueIsASource(t *testing.T) {
+	q := newQueue(5)
+	var src source = q
+	for n := range uint64(7) {
+		accepted, open := q.put(&beesting.Access{Count: n})
+		if accepted != (n < 5) || !open {
+			t.Errorf("put %d: accepted %v, open %v", n, accepted, open)
+		}
+	}
+	next := func(limit int, want ...uint64) {
+		t.Helper()
+		batch, err := src.Next(t.Context(), limit)
+		got := counts(batch)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("next %d: %v, %v; want %v", limit, got, err, want)
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("next %d: %v, want %v", limit, got, want)
+			}
+		}
+	}
+	next(3, 0, 1, 2)
+	next(3, 0, 1, 2) // the cursor stays
+	src.Ack(2)
+	next(10, 2, 3, 4)
+	src.SetAside(1, "bad")
+	next(1, 3)
+	if accepted, _ := q.put(&beesting.Access{Count: 9}); !accepted {
+		t.Error("no room after an acknowledgement")
+	}
+	q.close()
+	if accepted, open := q.put(&beesting.Access{}); accepted || open {
+		t.Error("a closed queue took something")
+	}
+	next(10, 3, 4, 9) // what is in it stays
+	src.Ack(3)
+	if _, err := src.Next(t.Context(), 1); !errors.Is(err, io.EOF) {
+		t.Errorf("closed and empty: %v", err)
+	}
+}
+
+func TestQueueWaits(t *testing.T) {
+	q := newQueue(1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := q.Next(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an empty queue: %v", err)
+	}
+	got := make(chan error)
+	go func() {
+		_, err := q.Next(t.Context(), 1)
+		got <- err
+	}()
+	q.put(&beesting.Access{})
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	q.Ack(1)
+	go func() {
+		_, err := q.Next(t.Context(), 1)
+		got <- err
+	}()
+	q.close()
+	if err := <-got; !errors.Is(err, io.EOF) {
+		t.Errorf("a queue closed while waiting: %v", err)
+	}
+}
