@@ -61,7 +61,7 @@ clean: ## Remove what was built in the tree; the cache stays.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 	@hack/run-steps.sh lint:1500 verify-generate:600 cross:900 collector:1200 \
-	  test-unit:1200 fuzz-seeds:900 test-vm:3000 test-e2e:3000
+	  test-unit:1200 fuzz-seeds:900 test-vm:3000 test-vm-harness:900 test-e2e:3000
 
 .PHONY: lint
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
@@ -88,6 +88,10 @@ fuzz-seeds: ## Each fuzz target: its seeds, then new input for FUZZTIME.
 test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
 	@$(STEP) 'test-vm $(KERNELS)' go run ./test/vm/cmd/vm test \
 	  -kernels "$$(echo $(KERNELS) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs $(VM_PACKAGES)
+
+.PHONY: test-vm-harness
+test-vm-harness: ## What the VM harness says of guests that exit, hang and panic.
+	@$(STEP) 'test-vm-harness' go test -count=1 -tags vmboot ./test/vm
 
 .PHONY: test-e2e
 test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
