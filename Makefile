@@ -61,7 +61,8 @@ clean: ## Remove what was built in the tree; the cache stays.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 	@hack/run-steps.sh lint:1500 verify-generate:600 cross:900 collector:1200 \
-	  test-unit:1200 fuzz-seeds:900 test-vm:3000 test-vm-harness:900 test-e2e:3000
+	  test-unit:1200 test-collector:1200 fuzz-seeds:900 test-vm:3000 \
+	  test-vm-harness:900 test-e2e:3000
 
 .PHONY: lint
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
@@ -83,6 +84,13 @@ test-unit: ## Unit tests with the race detector; no root, no VM.
 .PHONY: fuzz-seeds
 fuzz-seeds: ## Each fuzz target: its seeds, then new input for FUZZTIME.
 	@$(STEP) fuzz hack/fuzz.sh
+
+.PHONY: test-collector
+test-collector: ## What a real Collector receives from the exporter.
+	@$(STEP) 'build the Collector' test/collector/build.sh
+	@hack/install-deps.sh gcc libc6-dev
+	@$(STEP) 'go test -race -tags integration' env CGO_ENABLED=1 \
+	  go test -race -tags integration -run Collector ./exporter
 
 .PHONY: test-vm
 test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
