@@ -73,8 +73,11 @@ func TestFirstRegistrationFails(t *testing.T) {
 	if err := plugin.Run(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), n.socket) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("no socket: %v", err)
 	}
-	if err := Probe(t.Context(), n.socket); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("probe: %v", err)
+	if err := CheckSocket(n.socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("check: %v", err)
+	}
+	if err := CheckSocket(os.TempDir()); err == nil {
+		t.Error("check of a directory succeeded")
 	}
 	if s := plugin.Status(); s.Connected || s.LastError == "" {
 		t.Errorf("status %+v", s)
@@ -95,8 +98,8 @@ func TestFirstRegistrationFails(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	if err := Probe(t.Context(), n.socket); err != nil {
-		t.Errorf("probe: %v", err)
+	if err := CheckSocket(n.socket); err != nil {
+		t.Errorf("check: %v", err)
 	}
 	if plugin, err = New(newPlanter(), Options{Socket: n.socket}); err != nil {
 		t.Fatal(err)
@@ -116,7 +119,11 @@ func TestNobodyListens(t *testing.T) {
 		u.SetUnlinkOnClose(false)
 	}
 	_ = l.Close()
-	if err := Probe(t.Context(), n.socket); err == nil || !strings.Contains(err.Error(), "is the runtime running") {
+	plugin, err := New(newPlanter(), Options{Socket: n.socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plugin.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "is the runtime running") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -18,30 +18,38 @@ import (
 // dialTimeout bounds a connect: it blocks while the runtime's backlog is full.
 const dialTimeout = 5 * time.Second
 
-// Probe says whether a runtime listens at socket, without registering. The
-// error says what to do.
-func Probe(ctx context.Context, socket string) error {
-	conn, err := dial(ctx, socket)
+// CheckSocket says whether there is a socket, without connecting: the runtime
+// logs a plugin that comes and goes as an error. The error says what to do.
+func CheckSocket(socket string) error {
+	fi, err := os.Stat(socket)
 	if err != nil {
-		return err
+		return explain(socket, err)
 	}
-	return conn.Close()
+	if fi.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("NRI socket %s: not a socket", socket)
+	}
+	return nil
 }
 
 func dial(ctx context.Context, socket string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, explain(socket, err)
+	}
+	return conn, nil
+}
+
+func explain(socket string, err error) error {
 	switch {
-	case err == nil:
-		return conn, nil
 	case errors.Is(err, os.ErrNotExist):
-		return nil, fmt.Errorf("NRI socket %s: %w: is the runtime running, with NRI on (containerd before 2.0 has it off)?", socket, os.ErrNotExist)
+		return fmt.Errorf("NRI socket %s: %w: is the runtime running, with NRI on (containerd before 2.0 has it off)?", socket, os.ErrNotExist)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("NRI socket %s: %w: is the runtime running?", socket, syscall.ECONNREFUSED)
+		return fmt.Errorf("NRI socket %s: %w: is the runtime running?", socket, syscall.ECONNREFUSED)
 	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("NRI socket %s: %w: run as root", socket, os.ErrPermission)
+		return fmt.Errorf("NRI socket %s: %w: run as root", socket, os.ErrPermission)
 	default:
-		return nil, fmt.Errorf("NRI socket %s: %w", socket, err)
+		return fmt.Errorf("NRI socket %s: %w", socket, err)
 	}
 }
 

@@ -37,8 +37,9 @@ type containers struct {
 // resident is a container and where its processes are counted.
 type resident struct {
 	container *beesting.Container
-	cgroupID  uint64 // zero if not known
+	cgroupID  uint64 // zero if it has none or that isn't known
 	path      string
+	hidden    bool // it has processes, and their cgroup isn't known
 }
 
 func newContainers(procfs proc.FS, fs *cgroup.FS) *containers {
@@ -53,8 +54,8 @@ func newContainers(procfs proc.FS, fs *cgroup.FS) *containers {
 	}
 }
 
-// add makes a container known, or replaces what was known of it. It reports
-// whether the container's cgroup could be had.
+// add makes a container known, or replaces what was known of it. It returns
+// false if the container has processes whose cgroup could not be had.
 func (s *containers) add(c *beesting.Container) bool {
 	r := &resident{container: c}
 	r.cgroupID, r.path = s.cgroupOf(c)
@@ -67,18 +68,21 @@ func (s *containers) add(c *beesting.Container) bool {
 		s.drop(old)
 	}
 	s.byID[c.ID] = r
-	if r.cgroupID == 0 {
-		s.unknown++
-		return false
+	if r.cgroupID != 0 {
+		s.byCgroup[r.cgroupID], s.byPath[r.path] = r, r
+		return true
 	}
-	s.byCgroup[r.cgroupID], s.byPath[r.path] = r, r
-	return true
+	if _, err := s.proc.StartTicks(c.PID); c.PID != 0 && err == nil {
+		r.hidden = true
+		s.unknown++
+	}
+	return !r.hidden
 }
 
 // drop takes r out of the maps.
 func (s *containers) drop(r *resident) {
 	delete(s.byID, r.container.ID)
-	if r.cgroupID == 0 {
+	if r.hidden {
 		s.unknown--
 	}
 	if s.byCgroup[r.cgroupID] == r {

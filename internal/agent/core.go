@@ -210,7 +210,7 @@ func (c *Core) Mode() bpf.Mode { return c.sensor.Mode() }
 // AddContainer makes a container known, or replaces what is known of it, so
 // that its processes can be told from others. c must not be changed afterwards.
 func (c *Core) AddContainer(container *beesting.Container) {
-	if !c.containers.add(container) && container.PID != 0 {
+	if !c.containers.add(container) {
 		c.log.Debug("container's cgroup not found", slog.String("container", container.ID))
 	}
 }
@@ -218,3 +218,6 @@ func (c *Core) AddContainer(container *beesting.Container) {
 // RemoveContainer forgets a container, when the events of its processes have
 // been delivered.
 func (c *Core) RemoveContainer(id string) { c.containers.remove(id) }
+
+// MaxPlacements is how many placements can be armed at a time.
+func (c *Core) MaxPlacements() int { return c.table.limit }

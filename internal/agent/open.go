@@ -13,17 +13,18 @@ type SensorOptions struct {
 	RingBytes, MaxWatches int
 }
 
-// OpenSensor attaches to the kernel; see bpf.Open for its errors.
-func OpenSensor(o SensorOptions) (Sensor, error) {
+// OpenSensor attaches to the kernel; see bpf.Open for its errors. refused are
+// the modes that were tried before the one that works.
+func OpenSensor(o SensorOptions) (s Sensor, refused []ModeAttempt, err error) {
 	mode, err := bpf.ParseMode(o.Mode)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s, err := bpf.Open(bpf.Options{Mode: mode, RingBytes: o.RingBytes, MaxWatches: o.MaxWatches})
+	sensor, err := bpf.Open(bpf.Options{Mode: mode, RingBytes: o.RingBytes, MaxWatches: o.MaxWatches})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return FromBPF(s), nil
+	return FromBPF(sensor), modeAttempts(sensor.Refused()), nil
 }
 
 // ModeAttempt is the outcome of trying to attach in one mode; Err is nil where
@@ -36,8 +37,12 @@ type ModeAttempt struct {
 // ProbeSensor tries every mode, best first, and leaves none attached. o.Mode
 // plays no part.
 func ProbeSensor(o SensorOptions) []ModeAttempt {
-	var out []ModeAttempt
-	for _, a := range bpf.Probe(bpf.Options{RingBytes: o.RingBytes, MaxWatches: o.MaxWatches}) {
+	return modeAttempts(bpf.Probe(bpf.Options{RingBytes: o.RingBytes, MaxWatches: o.MaxWatches}))
+}
+
+func modeAttempts(attempts []bpf.Attempt) []ModeAttempt {
+	out := make([]ModeAttempt, 0, len(attempts))
+	for _, a := range attempts {
 		out = append(out, ModeAttempt{Mode: string(a.Mode), Err: a.Err})
 	}
 	return out

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock takes an exclusive flock(2) on the file or directory at path, a file
-// being made if there is nothing. Closing the result, or the end of the
-// process, lets go of it. It returns ErrLocked if another process has it.
-func Lock(path string) (*os.File, error) {
-	// Read-only, so that holding it keeps nobody from remounting the disk so.
-	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
-	if errors.Is(err, unix.EISDIR) {
-		f, err = os.Open(path)
-	}
+// Lock takes an exclusive flock(2) on the file or directory at path. Closing the
+// result, or the end of the process, lets go of it. It returns ErrLocked if
+// another process has it.
+func Lock(path string) (*os.File, error) { return lock(path, os.O_RDONLY) }
+
+// lock opens for reading only, so that holding it keeps nobody from remounting
+// the disk read-only.
+func lock(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return nil, err
 	}

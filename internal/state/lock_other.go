@@ -8,4 +8,6 @@ import (
 )
 
 // Lock returns errors.ErrUnsupported.
-func Lock(string) (*os.File, error) { return nil, errors.ErrUnsupported }
+func Lock(path string) (*os.File, error) { return lock(path, os.O_RDONLY) }
+
+func lock(string, int) (*os.File, error) { return nil, errors.ErrUnsupported }

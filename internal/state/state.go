@@ -54,11 +54,11 @@ func Open(path string) (*Dir, error) {
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	lock, err := Lock(filepath.Join(path, "lock"))
+	held, err := lock(filepath.Join(path, "lock"), os.O_RDONLY|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", path, err)
 	}
-	return &Dir{path: path, lock: lock}, nil
+	return &Dir{path: path, lock: held}, nil
 }
 
 // Check tries whether a state directory at path can be written, without taking

@@ -57,6 +57,9 @@ func TestLockOfDirectory(t *testing.T) {
 	if _, err := Lock(dir); !errors.Is(err, ErrLocked) {
 		t.Errorf("second: %v, want ErrLocked", err)
 	}
+	if _, err := Lock(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
+	}
 }
 
 func TestKey(t *testing.T) {

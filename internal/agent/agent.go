@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/state"
+	"github.com/beesting-otel/beesting/nri"
+)
+
+// Options set up an Agent. StateDir and Select are needed, the zero value of
+// the others means the default.
+type Options struct {
+	// StateDir is where planted files are kept. It must outlive the agent.
+	StateDir string
+	// Select returns the tokens for a container, by the policy of the node. It
+	// is called with a budget of well under a second.
+	Select func(beesting.Container) []beesting.Token
+	// NRISocket, PluginName and PluginIndex are as in nri.Options.
+	NRISocket, PluginName, PluginIndex string
+	// Budget bounds the answer to a request of the runtime; 500 ms if zero.
+	Budget time.Duration
+	// Log takes warnings and errors; none are written if nil.
+	Log *slog.Logger
+	// Now is the wall clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// Agent plants tokens in the containers of a node and watches them. Make it
+// with New and run it once.
+type Agent struct {
+	core     *Core
+	plugin   *nri.Plugin
+	state    *state.Dir
+	nriLock  *os.File
+	selector func(beesting.Container) []beesting.Token
+	identity Identity
+	log      *slog.Logger
+	now      func() time.Time
+	since    time.Time
+
+	attempts *attempts
+	failures *failures
+
+	// op is held, by sending to it, while a container's files and watches are
+	// dealt with: one container after the other, as the runtime's requests
+	// come. A call that has run out of time can give up waiting for it.
+	op chan struct{}
+
+	ready     chan struct{} // closed after the first synchronization
+	readyOnce sync.Once
+
+	mu      sync.Mutex // guards what follows; never held during I/O
+	tenants map[string]*tenant
+	removed *fifo[string, struct{}]
+}
+
+// New takes the state directory and makes sure that this is the node's only
+// agent. Each error is one line that says what to do. core is the caller's to
+// close, after the agent.
+func New(core *Core, o Options) (*Agent, error) {
+	if core == nil || o.Select == nil || o.StateDir == "" {
+		return nil, errors.New("agent: no core, no state directory or no policy")
+	}
+	a := &Agent{
+		core: core, selector: o.Select, log: o.Log, now: o.Now,
+		attempts: newAttempts(), op: make(chan struct{}, 1), ready: make(chan struct{}),
+		tenants: map[string]*tenant{}, removed: newFIFO[string, struct{}](maxRemoved),
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	a.since = a.now()
+	a.failures = &failures{log: a.log, now: a.now, counts: map[Reason]uint64{}}
+	if o.NRISocket == "" {
+		o.NRISocket = nri.DefaultSocket
+	}
+	if err := a.open(o); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Agent) open(o Options) (err error) {
+	a.plugin, err = nri.New(a, nri.Options{
+		Socket: o.NRISocket, Name: o.PluginName, Index: o.PluginIndex, Budget: o.Budget, Log: a.log, Now: a.now,
+	})
+	if err != nil {
+		return err
+	}
+	if err := nri.CheckSocket(o.NRISocket); err != nil {
+		return err
+	}
+	if a.state, err = state.Open(o.StateDir); err != nil {
+		return err
+	}
+	// A second agent with a state directory of its own would still plant the
+	// same tokens. What two agents of one runtime have in common is the
+	// directory of its socket, which also those in pods see.
+	if a.nriLock, err = state.Lock(filepath.Dir(o.NRISocket)); err != nil {
+		return fmt.Errorf("NRI socket %s: %w", o.NRISocket, err)
+	}
+	key, err := a.state.Key()
+	if err != nil {
+		return err
+	}
+	a.identity = NewIdentity(key)
+	return nil
+}
+
+// Close lets the next agent in. The planted files stay, as containers mount
+// them.
+func (a *Agent) Close() error {
+	var errs []error
+	if a.nriLock != nil {
+		errs = append(errs, a.nriLock.Close())
+	}
+	if a.state != nil {
+		errs = append(errs, a.state.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Run plants and watches until ctx ends, which gives nil, or something is wrong
+// from the start, or events can't be read any more. Events that the kernel has
+// are delivered before it returns.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The core outlives the plugin: what happened until the last container was
+	// dealt with is delivered.
+	coreCtx, stopCore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCore()
+
+	core := make(chan error, 1)
+	plugin := make(chan error, 1)
+	go func() { core <- a.core.Run(coreCtx) }()
+	go func() { plugin <- a.plugin.Run(ctx) }()
+	select {
+	case err := <-plugin:
+		stopCore()
+		return errors.Join(err, <-core)
+	case err := <-core:
+		if err == nil {
+			err = errors.New("sensor closed")
+		}
+		cancel()
+		return errors.Join(err, <-plugin)
+	}
+}
+
+// Ready is closed when the agent is registered with the runtime and has dealt
+// with the containers that ran before.
+func (a *Agent) Ready() <-chan struct{} { return a.ready }
+
+// acquire waits for its turn until ctx ends.
+func (a *Agent) acquire(ctx context.Context) bool {
+	select {
+	case a.op <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (a *Agent) release() { <-a.op }

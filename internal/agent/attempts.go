@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"sync"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// maxAttempts bounds how many containers' starts are remembered.
+const maxAttempts = 4096
+
+// attempts is the last resort of the rule that a workload never fails because
+// of a token. Whether runc can make a mount point shows only when it tries: a
+// link in the image can lead into a read-only volume, the path can be a
+// directory, a part of it a file. So when a container with tokens did not come
+// to its start, the next container in its place gets none; when that one
+// doesn't start either, the tokens weren't the reason, and the one after gets
+// them again.
+//
+// The kubelet makes a new container with the same pod and name when one could
+// not be started.
+type attempts struct {
+	mu   sync.Mutex
+	last *fifo[string, *attempt]
+}
+
+type attempt struct {
+	container        string
+	planted, started bool
+	suspect          bool // the one before was planted and did not start
+}
+
+func newAttempts() *attempts {
+	return &attempts{last: newFIFO[string, *attempt](maxAttempts)}
+}
+
+// place names what a container and its successors have in common; empty if the
+// runtime doesn't say.
+func place(c beesting.Container) string {
+	pod := c.Pod.UID
+	if pod == "" {
+		pod = c.Pod.ID
+	}
+	if pod == "" || c.Name == "" {
+		return ""
+	}
+	return pod + "/" + c.Name
+}
+
+// begin notes a container that is being created, and reports whether it may be
+// planted.
+func (a *attempts) begin(c beesting.Container) bool {
+	key := place(c)
+	if key == "" {
+		return true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next := &attempt{container: c.ID}
+	if before, ok := a.last.get(key); ok {
+		next.suspect = before.suspect
+		if !before.started {
+			next.suspect = before.planted
+		}
+	}
+	a.last.set(key, next)
+	return !next.suspect
+}
+
+// planted notes that the container gets tokens.
+func (a *attempts) planted(c beesting.Container) {
+	a.edit(c, func(t *attempt) { t.planted = true })
+}
+
+// started notes that the container came to its start.
+func (a *attempts) started(c beesting.Container) {
+	a.edit(c, func(t *attempt) { t.started = true })
+}
+
+// unseen notes that the agent could not see whether containers started.
+func (a *attempts) unseen() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.last.values {
+		t.started = true
+	}
+}
+
+func (a *attempts) edit(c beesting.Container, f func(*attempt)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t, ok := a.last.get(place(c)); ok && t.container == c.ID {
+		f(t)
+	}
+}

@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/nri"
+)
+
+// maxListed bounds each list of a Status; the counts beside it are of all.
+const maxListed = 1000
+
+// Status says how the agent fares. It is a copy, made for JSON.
+type Status struct {
+	Since time.Time `json:"since"`
+	// Mode is how the sensor is attached: "lsm", "fentry" or "kprobe".
+	Mode     string     `json:"mode"`
+	Ready    bool       `json:"ready"`
+	StateDir string     `json:"state_dir"`
+	NRI      nri.Status `json:"nri"`
+
+	// Containers are all that the runtime has, Planted those with a token.
+	Containers int `json:"containers"`
+	Planted    int `json:"planted"`
+	// Armed counts the watched tokens; Placements lists them.
+	Armed      int               `json:"armed"`
+	Placements []PlacementStatus `json:"placements"`
+	// Lacking counts the containers that have fewer tokens than the policy
+	// wants; Unplanted lists them.
+	Lacking   int               `json:"lacking"`
+	Unplanted []UnplantedStatus `json:"unplanted"`
+
+	// Failures are the latest, oldest first; FailureCounts are since the start.
+	Failures      []Failure         `json:"failures"`
+	FailureCounts map[Reason]uint64 `json:"failure_counts"`
+
+	Events CoreStats `json:"events"`
+	// Error says why a part of this could not be had.
+	Error string `json:"error,omitempty"`
+}
+
+// PlacementStatus is a watched token. Seen and Lost are the kernel's counts of
+// touches, and of those among them that it had no room for.
+type PlacementStatus struct {
+	Token         string    `json:"token"`
+	TokenID       string    `json:"token_id"`
+	Path          string    `json:"path"`
+	Namespace     string    `json:"namespace,omitempty"`
+	Pod           string    `json:"pod,omitempty"`
+	ContainerName string    `json:"container_name,omitempty"`
+	Container     string    `json:"container,omitempty"`
+	PlantedAt     time.Time `json:"planted_at,omitzero"`
+	Seen          uint64    `json:"seen"`
+	Lost          uint64    `json:"lost"`
+}
+
+// UnplantedStatus is a container that lacks tokens.
+type UnplantedStatus struct {
+	Namespace     string `json:"namespace,omitempty"`
+	Pod           string `json:"pod,omitempty"`
+	ContainerName string `json:"container_name,omitempty"`
+	Container     string `json:"container"`
+	Wanted        int    `json:"wanted"`
+	Planted       int    `json:"planted"`
+	Why           string `json:"why"`
+}
+
+// Status returns how the agent fares. It asks the kernel for each placement's
+// counts.
+func (a *Agent) Status() Status {
+	s := Status{Since: a.since, Mode: string(a.core.Mode()), StateDir: a.state.Path(), NRI: a.plugin.Status()}
+	select {
+	case <-a.ready:
+		s.Ready = true
+	default:
+	}
+	s.Failures, s.FailureCounts = a.failures.copy()
+	var err error
+	if s.Events, err = a.core.Stats(); err != nil {
+		s.Error = err.Error()
+	}
+	placements := a.core.Placements()
+	s.Armed = len(placements)
+	s.Placements = make([]PlacementStatus, 0, min(s.Armed, maxListed))
+	for _, p := range placements[:min(s.Armed, maxListed)] {
+		s.Placements = append(s.Placements, a.placementStatus(p))
+	}
+	slices.SortFunc(s.Placements, func(x, y PlacementStatus) int {
+		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Pod, y.Pod),
+			cmp.Compare(x.ContainerName, y.ContainerName), cmp.Compare(x.Token, y.Token), cmp.Compare(x.Container, y.Container))
+	})
+	a.tenantStatus(&s)
+	return s
+}
+
+func (a *Agent) placementStatus(p beesting.Placement) PlacementStatus {
+	s := PlacementStatus{Token: p.Token.Name, TokenID: p.TokenID, Path: p.Token.Path, PlantedAt: p.PlantedAt}
+	if c := p.Container; c != nil {
+		s.Namespace, s.Pod, s.ContainerName, s.Container = c.Pod.Namespace, c.Pod.Name, c.Name, c.ID
+	}
+	// Without an entry the placement has just been disarmed.
+	if count, err := a.core.sensor.Count(uint64(p.ID)); err == nil {
+		s.Seen, s.Lost = count.Seen, count.Lost
+	}
+	return s
+}
+
+func (a *Agent) tenantStatus(s *Status) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.Containers = len(a.tenants)
+	s.Unplanted = []UnplantedStatus{}
+	for _, t := range a.tenants {
+		if len(t.planted) > 0 {
+			s.Planted++
+		}
+		if len(t.planted) >= t.wanted || !t.running() {
+			continue
+		}
+		s.Lacking++
+		if len(s.Unplanted) == maxListed {
+			continue
+		}
+		c := t.container
+		s.Unplanted = append(s.Unplanted, UnplantedStatus{
+			Namespace: c.Pod.Namespace, Pod: c.Pod.Name, ContainerName: c.Name, Container: c.ID,
+			Wanted: t.wanted, Planted: len(t.planted), Why: t.why,
+		})
+	}
+	slices.SortFunc(s.Unplanted, func(x, y UnplantedStatus) int {
+		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Pod, y.Pod), cmp.Compare(x.Container, y.Container))
+	})
+}

@@ -1,0 +1,124 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/beesting-otel/beesting/nri"
+)
+
+const whyUnseen = "created while the agent was not connected"
+
+// Synchronize brings the agent in line with what the runtime has: it arms the
+// tokens of containers that an agent before it planted, lets go of containers
+// that are gone, and removes files that nobody uses. Requests of the runtime are
+// answered in between.
+func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
+	a.attempts.unseen()
+	there := make(map[string]bool, len(s.Containers))
+	for _, c := range s.Containers {
+		there[c.ID] = true
+		if !a.acquire(ctx) {
+			return
+		}
+		a.adopt(c, s.Received)
+		a.release()
+	}
+	a.dropGone(ctx, s.Received, there)
+	if err := a.collect(ctx); err != nil {
+		a.log.Error("clearing up the state directory", "error", err)
+	}
+	a.readyOnce.Do(func() { close(a.ready) })
+}
+
+// dropGone removes the containers that went away while nobody was connected.
+// One that was heard of after the snapshot is younger than it. One whose first
+// process is alive stays, whatever the runtime says: to disarm a running
+// container is worse than to keep a file too long.
+func (a *Agent) dropGone(ctx context.Context, received time.Time, there map[string]bool) {
+	a.mu.Lock()
+	var gone []tenant
+	for id, t := range a.tenants {
+		if !there[id] && t.seen.Before(received) {
+			gone = append(gone, *t)
+		}
+	}
+	a.mu.Unlock()
+	for _, t := range gone {
+		if a.alive(t) {
+			a.log.Warn("container runs and the runtime doesn't list it", "container", t.container.ID)
+			continue
+		}
+		if !a.acquire(ctx) {
+			return
+		}
+		a.remove(nri.Container{Container: t.container})
+		a.release()
+	}
+}
+
+// alive reports whether the container's first process is still there. The pid
+// may be another process' by now if that is in a cgroup of another name.
+func (a *Agent) alive(t tenant) bool {
+	if t.container.PID == 0 {
+		return false
+	}
+	cgroups, err := a.core.proc.Cgroups(t.container.PID)
+	if err != nil {
+		return false
+	}
+	for _, cg := range cgroups {
+		if names(cg.Path, t.container.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// collect removes files and records of containers that are not there.
+func (a *Agent) collect(ctx context.Context) error {
+	files, containers, err := a.state.Leftovers()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, id := range containers {
+		if !a.acquire(ctx) {
+			return errors.Join(errs...)
+		}
+		if t, ok := a.tenant(id); !ok || len(t.planted) == 0 {
+			errs = append(errs, a.state.RemoveRecord(id))
+		}
+		a.release()
+	}
+	used := a.used()
+	for _, file := range files {
+		if used[file] {
+			continue
+		}
+		if !a.acquire(ctx) {
+			return errors.Join(errs...)
+		}
+		// One that was being written when it was listed is in use by now: it
+		// was written with the lock held.
+		if !a.used()[file] {
+			errs = append(errs, a.state.Remove(file))
+		}
+		a.release()
+	}
+	return errors.Join(errs...)
+}
+
+// used returns the files that containers have.
+func (a *Agent) used() map[string]bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	files := map[string]bool{}
+	for _, t := range a.tenants {
+		for _, p := range t.planted {
+			files[p.file] = true
+		}
+	}
+	return files
+}

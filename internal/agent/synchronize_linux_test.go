@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/beesting-otel/beesting/nri"
+)
+
+func TestRestart(t *testing.T) {
+	n := newNode(t)
+	kept, removed := testContainer("c1"), testContainer("c2")
+	id := n.launch(&kept, 7)
+	n.launch(&removed, 8)
+	before := n.core.Placements()
+
+	n.restart()
+	n.tokens[0].Kind = "changed" // what was planted is what counts
+	unseen := testContainer("c3")
+	unseen.PID, unseen.State = 9, nri.StateRunning
+	kept.State = nri.StateRunning
+	n.synchronize(kept, unseen)
+
+	after := n.core.Placements()
+	if len(after) != 1 || after[0].ID != id || n.sensor.watches(id) == nil {
+		t.Fatalf("placements %+v", after)
+	}
+	for _, p := range before {
+		if p.ID != id {
+			continue
+		}
+		if got := after[0]; got.TokenID != p.TokenID || got.Token.Kind != "aws-credentials" || !got.PlantedAt.Equal(p.PlantedAt) || got.HostPath != p.HostPath {
+			t.Errorf("before %+v\nafter  %+v", p, got)
+		}
+	}
+	if files := n.files(); len(files) != 1 || files[0] != after[0].HostPath {
+		t.Errorf("files %v", files)
+	}
+	s := n.agent.Status()
+	if !s.Ready || s.Containers != 2 || s.Planted != 1 || s.Lacking != 1 || s.Unplanted[0].Container != "c3" || s.Unplanted[0].Why != whyUnseen || len(s.Failures) != 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// The record is lost: path and policy say which token it was.
+func TestRestartWithoutRecord(t *testing.T) {
+	for name, damage := range map[string]func(string) error{
+		"gone":    os.Remove,
+		"damaged": func(name string) error { return os.WriteFile(name, []byte("{"), 0o600) },
+	} {
+		n := newNode(t)
+		c := testContainer("c1")
+		id := n.launch(&c, 7)
+		if err := damage(filepath.Join(n.stateDir, "containers", "c1.json")); err != nil {
+			t.Fatal(err)
+		}
+		n.restart()
+		n.synchronize(c)
+		if !n.core.Armed(id) || n.reasons()[ReasonStateDir] != 1 || len(n.files()) != 1 {
+			t.Errorf("%s: %+v", name, n.agent.Status())
+		}
+	}
+}
+
+func TestForeignMount(t *testing.T) {
+	n := newNode(t)
+	victim, thief := testContainer("c1"), testContainer("c2")
+	id := n.launch(&victim, 7)
+	thief.Mounts = append(thief.Mounts, nri.Mount{Source: victim.Mounts[len(victim.Mounts)-1].Source, Destination: "/root/.aws/credentials", Type: "bind"})
+	n.run(&thief, 8)
+	n.agent.Start(t.Context(), thief)
+	if s := n.agent.Status(); s.FailureCounts[ReasonForeign] != 1 || s.Armed != 1 {
+		t.Errorf("status %+v", s)
+	}
+	n.agent.Remove(t.Context(), thief)
+	if !n.core.Armed(id) || len(n.files()) != 1 {
+		t.Error("another container's token went with it")
+	}
+}
+
+// The snapshot was taken before the removal and is handled after it.
+func TestRemovedContainerStaysRemoved(t *testing.T) {
+	n := newNode(t)
+	c := testContainer("c1")
+	n.launch(&c, 7)
+	n.agent.Remove(t.Context(), c)
+	n.synchronize(c)
+	if s := n.agent.Status(); s.Containers != 0 || s.Armed != 0 || len(s.Failures) != 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// Removed right after the restart, before the agent has come to it.
+func TestRemoveOfUnknownContainer(t *testing.T) {
+	n := newNode(t)
+	c := testContainer("c1")
+	n.launch(&c, 7)
+	n.restart()
+	n.agent.Remove(t.Context(), c)
+	if len(n.files()) != 0 {
+		t.Errorf("files left: %v", n.files())
+	}
+}
+
+// The snapshot is older than what a request has told since.
+func TestSnapshotDoesNotOverwriteLaterNews(t *testing.T) {
+	n := newNode(t)
+	taken := time.Now()
+	stopped, created := testContainer("c1"), testContainer("c2")
+	n.launch(&stopped, 7)
+	old := stopped
+	n.agent.Stop(t.Context(), stopped)
+	id := n.launch(&created, 8)
+	n.agent.Synchronize(t.Context(), nri.Snapshot{Received: taken, Containers: []nri.Container{old}})
+	if got, ok := n.agent.tenant("c1"); !ok || got.state != nri.StateStopped || got.container.PID != 0 {
+		t.Errorf("stopped container: %+v", got)
+	}
+	if !n.core.Armed(id) || len(n.files()) != 2 {
+		t.Error("a container that was created after the snapshot was dropped")
+	}
+}
+
+func TestContainersThatWentAwayUnseen(t *testing.T) {
+	n := newNode(t)
+	dead, alive := testContainer("c1"), testContainer("c2")
+	deadID, aliveID := n.launch(&dead, 7), n.launch(&alive, 8)
+	if err := os.RemoveAll(filepath.Join(n.proc.dir, "7")); err != nil {
+		t.Fatal(err)
+	}
+	n.synchronize()
+	if n.core.Armed(deadID) {
+		t.Error("container that is gone is still armed")
+	}
+	if !n.core.Armed(aliveID) || len(n.files()) != 1 {
+		t.Error("running container was dropped because the runtime forgot it")
+	}
+	// The pid is another process' now.
+	n.proc.process(t, 8, "bash", 900, "0::/user.slice\n")
+	n.synchronize()
+	if n.core.Armed(aliveID) || len(n.files()) != 0 {
+		t.Error("container that is gone is still armed")
+	}
+}
+
+func TestOrphansAreCollected(t *testing.T) {
+	n := newNode(t)
+	c := testContainer("c1")
+	n.launch(&c, 7)
+	orphan := filepath.Join(n.stateDir, "pods/gone/containers/web/0badcafe")
+	partial := filepath.Join(filepath.Dir(c.Mounts[len(c.Mounts)-1].Source), ".tmp-1")
+	record := filepath.Join(n.stateDir, "containers", "gone.json")
+	for _, name := range []string{orphan, partial, record} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.synchronize(c)
+	for _, name := range []string{orphan, partial, record, filepath.Dir(filepath.Dir(filepath.Dir(orphan)))} {
+		if _, err := os.Stat(name); !os.IsNotExist(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(n.files()) != 1 || len(n.reasons()) != 0 {
+		t.Errorf("files %v, failures %v", n.files(), n.agent.Status().Failures)
+	}
+}

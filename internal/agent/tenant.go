@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/nri"
+)
+
+// maxRemoved bounds how many removed containers are remembered, so that a
+// snapshot of the runtime that was taken before can't bring them back.
+const maxRemoved = 4096
+
+// tenant is a container of the node.
+type tenant struct {
+	container beesting.Container
+	state     nri.State
+	seen      time.Time // when the runtime last spoke of it
+	wanted    int       // tokens by policy
+	planted   []planted // replaced, never changed
+	why       string    // why fewer are planted than wanted
+}
+
+// planted is one token in one container.
+type planted struct {
+	token beesting.Token // without content
+	file  string
+	at    time.Time
+}
+
+// note brings what is known of a container up to date with what the runtime said
+// at a time, and returns a copy. Later news is not overwritten. It returns false
+// for a container that has been removed.
+func (a *Agent) note(c nri.Container, at time.Time) (tenant, bool) {
+	wanted := len(a.selector(c.Container))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, gone := a.removed.get(c.ID); gone {
+		return tenant{}, false
+	}
+	t := a.tenants[c.ID]
+	if t == nil {
+		t = &tenant{}
+		a.tenants[c.ID] = t
+	}
+	t.wanted = wanted
+	if !t.seen.After(at) {
+		t.container, t.state, t.seen = c.Container, c.State, at
+	}
+	return *t, true
+}
+
+func (a *Agent) edit(id string, f func(*tenant)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t := a.tenants[id]; t != nil {
+		f(t)
+	}
+}
+
+// forget returns what was known of a container, if anything was.
+func (a *Agent) forget(id string) (tenant, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.removed.set(id, struct{}{})
+	t := a.tenants[id]
+	if t == nil {
+		return tenant{}, false
+	}
+	delete(a.tenants, id)
+	return *t, true
+}
+
+func (a *Agent) tenant(id string) (tenant, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.tenants[id]
+	if t == nil {
+		return tenant{}, false
+	}
+	return *t, true
+}
+
+// plantedTotal counts the planted tokens of the node.
+func (a *Agent) plantedTotal() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for _, t := range a.tenants {
+		n += len(t.planted)
+	}
+	return n
+}
+
+// running reports whether the container has processes, as far as is known.
+func (t tenant) running() bool {
+	switch t.state {
+	case nri.StateCreated, nri.StateRunning, nri.StatePaused:
+		return true
+	default:
+		return false
+	}
+}
+
+// fail records why a container lacks a token.
+func (a *Agent) fail(c beesting.Container, token string, r Reason, err error) {
+	a.failures.add(c, token, r, err)
+	a.edit(c.ID, func(t *tenant) { t.why = err.Error() })
+}
