@@ -55,12 +55,16 @@ static __always_inline bool opened_by_overlay(struct file *file)
 	return LOAD(task, cred) != LOAD(task, real_cred);
 }
 
-static __always_inline void add_file(struct event *e, struct file *file, struct inode *inode)
+static __always_inline void add_file(struct event *e, struct file *file)
 {
-	struct super_block *sb = LOAD(inode, i_sb);
+	struct inode *inode = LOAD(file, f_inode);
+	struct super_block *sb;
 
 	e->file_flags = LOAD(file, f_flags);
 	e->file_mode = LOAD(file, f_mode);
+	if (!inode)
+		return;
+	sb = LOAD(inode, i_sb);
 	e->inode = LOAD(inode, i_ino);
 	e->generation = LOAD(inode, i_generation);
 	if (sb)
@@ -76,7 +80,7 @@ static __always_inline void clear_header(struct event *e)
 		word[i] = 0;
 }
 
-static __noinline int report(struct file *file, struct inode *inode, __u64 placement)
+static __noinline int report(struct file *file, __u64 placement)
 {
 	struct count *count = bpf_map_lookup_elem(&counts, &placement);
 	struct task_struct *task = CURRENT();
@@ -103,7 +107,7 @@ static __noinline int report(struct file *file, struct inode *inode, __u64 place
 	add_ids(e, task);
 	add_ancestors(e, task);
 	add_program(e, task);
-	add_file(e, file, inode);
+	add_file(e, file);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -4,8 +4,9 @@
 
 /* What is decided on an open: enrol, ignore or report. The end of body.h. */
 
-static __noinline int enrol_inode(struct file *file, struct inode *inode, __u64 watched_by)
+static __noinline int enrol_inode(struct file *file, __u64 watched_by)
 {
+	struct inode *inode = LOAD(file, f_inode);
 	struct watch w = {};
 
 	if (self_tid() != enrol.tid)
@@ -30,28 +31,28 @@ static __noinline int enrol_inode(struct file *file, struct inode *inode, __u64 
 }
 
 /* A watched inode is being opened. */
-static __noinline int touched(struct file *file, struct inode *inode, struct watch *w)
+static __noinline int touched(struct file *file, struct watch *w)
 {
 	if (self_tid())
-		return enrol.tid ? enrol_inode(file, inode, w->placement) : 0;
+		return enrol.tid ? enrol_inode(file, w->placement) : 0;
 	if (w->flags & WATCH_BACKING && opened_by_overlay(file))
 		return 0; /* the overlay inode above it has been reported */
-	return report(file, inode, w->placement);
+	return report(file, w->placement);
 }
 
 /*
  * What every open on the machine runs: one look-up, and one load that is zero
- * but for the moment when a watch is being set.
+ * but for the moment when a watch is being set. The inode is not kept for the
+ * rare cases: one more register to save is four instructions in every open.
  */
 static __always_inline void on_open(struct file *file)
 {
-	struct inode *inode = LOAD(file, f_inode);
-	struct watch *w = watch_find(inode);
+	struct watch *w = watch_find(LOAD(file, f_inode));
 
 	if (w)
-		touched(file, inode, w);
+		touched(file, w);
 	else if (enrol.tid)
-		enrol_inode(file, inode, 0);
+		enrol_inode(file, 0);
 }
 
 #endif /* BEESTING_ENROL_H */
