@@ -12,7 +12,7 @@
 //	go run ./test/bench -write docs/benchmarks.md  replaces the figures there
 //
 // The exit code is 1 when the sensor's default mode misses its target and 2 when
-// something could not be measured.
+// something could not be measured; `go run` makes 1 of both.
 package main
 
 import (

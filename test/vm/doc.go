@@ -21,6 +21,9 @@
 //	go run ./test/vm/cmd/vm shell -kernel 6.12      (make vm KERNEL=6.12)
 //	go run ./test/vm/cmd/vm kernels
 //
+// `vm run` exits with the command's code, and with 125 when the VM is at fault;
+// `go run` makes 1 of both, so a script builds the command first.
+//
 // # What a guest has
 //
 // busybox and its commands, root, proc, sysfs, devtmpfs, devpts, tracefs,
