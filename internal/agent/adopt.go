@@ -224,6 +224,8 @@ func (a *Agent) Stop(_ context.Context, c nri.Container) {
 	}
 }
 
+var errNotStarted = errors.New("the container had tokens and was removed without having been started")
+
 // Remove disarms the container's tokens and removes their files.
 func (a *Agent) Remove(ctx context.Context, c nri.Container) {
 	a.acquire(context.WithoutCancel(ctx))
@@ -234,6 +236,9 @@ func (a *Agent) Remove(ctx context.Context, c nri.Container) {
 func (a *Agent) remove(c nri.Container) {
 	t, known := a.forget(c.ID)
 	all := t.planted
+	if len(all) > 0 && a.attempts.failed(t.container) {
+		a.failures.add(t.container, "", ReasonNotStarted, errNotStarted)
+	}
 	if !known {
 		all = a.recordedOrNothing(c.ID)
 	}

@@ -167,7 +167,10 @@ func TestPredecessorThatDidNotStart(t *testing.T) {
 	second.Pod.UID = first.Pod.UID
 	n.create(&first)
 	n.agent.Remove(t.Context(), first)
-	if n.create(&second) != nil || n.reasons()[ReasonNotStarted] != 1 {
+	if n.reasons()[ReasonNotStarted] != 1 {
+		t.Errorf("removed without a start: %v", n.agent.Status().Failures)
+	}
+	if n.create(&second) != nil || n.reasons()[ReasonPredecessor] != 1 {
 		t.Errorf("planted again: %v", n.agent.Status().Failures)
 	}
 }

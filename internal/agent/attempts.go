@@ -77,6 +77,14 @@ func (a *attempts) started(c beesting.Container) {
 	a.edit(c, func(t *attempt) { t.started = true })
 }
 
+// failed reports whether the container got tokens and did not come to its
+// start.
+func (a *attempts) failed(c beesting.Container) bool {
+	failed := false
+	a.edit(c, func(t *attempt) { failed = t.planted && !t.started })
+	return failed
+}
+
 // unseen notes that the agent could not see whether containers started.
 func (a *attempts) unseen() {
 	a.mu.Lock()

@@ -19,9 +19,11 @@ type Reason string
 const (
 	// ReasonMountPoint: the token can't be mounted there without harm.
 	ReasonMountPoint Reason = "mount_point"
-	// ReasonNotStarted: the container before it in its place had tokens and
-	// was not started.
-	ReasonNotStarted Reason = "predecessor_not_started"
+	// ReasonNotStarted: the container had tokens and was removed without having
+	// been started. That can be because of a token.
+	ReasonNotStarted Reason = "not_started"
+	// ReasonPredecessor: that happened to the container before it in its place.
+	ReasonPredecessor Reason = "predecessor_not_started"
 	// ReasonStateDir: the state directory could not be read or written.
 	ReasonStateDir Reason = "state_directory"
 	// ReasonFull: as many tokens are planted as the configuration allows.

@@ -27,7 +27,7 @@ func (a *Agent) Plant(ctx context.Context, c nri.Container) []nri.Mount {
 		return nil
 	}
 	if !a.attempts.begin(c.Container) {
-		a.fail(c.Container, "", ReasonNotStarted, errPredecessor)
+		a.fail(c.Container, "", ReasonPredecessor, errPredecessor)
 		return nil
 	}
 	done := a.write(c, tokens)

@@ -8,7 +8,7 @@ import (
 	"github.com/beesting-otel/beesting/nri"
 )
 
-const whyUnseen = "created while the agent was not connected"
+const whyUnseen = "this agent did not see its creation"
 
 // Synchronize brings the agent in line with what the runtime has: it arms the
 // tokens of containers that an agent before it planted, lets go of containers
