@@ -147,7 +147,7 @@ func (a *Agent) arm(c nri.Container, p planted) {
 		return
 	}
 	if (tenant{state: c.State}).running() && c.PID != 0 {
-		if err := a.visible(c, p, file); err != nil {
+		if err := a.look(c, p, file); err != nil {
 			a.fail(c.Container, p.token.Name, ReasonHidden, err)
 		}
 	}
@@ -168,11 +168,35 @@ func (a *Agent) openPlanted(file string) (*os.File, error) {
 	return root.Lookup(rel)
 }
 
-var errHidden = errors.New("the container sees another file there")
+var (
+	errHidden = errors.New("the container sees another file there")
+	errNoLook = errors.New("the container's file system doesn't answer")
+)
 
-// visible compares the planted file with what the container has at the token's
-// path. A bind mount shows the same device and inode in every mount namespace.
-func (a *Agent) visible(c nri.Container, p planted, file *os.File) error {
+// look compares the planted file with what the container has at the token's
+// path. A container that ends meanwhile has nothing there, and no fault.
+func (a *Agent) look(c nri.Container, p planted, file *os.File) error {
+	want, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	began, err := a.core.proc.StartTicks(c.PID)
+	if err != nil {
+		return nil //nolint:nilerr // the process has ended
+	}
+	err, ok := await(a.looks, func() error { return a.visible(c, p, want) })
+	if !ok {
+		return errNoLook
+	}
+	if now, gone := a.core.proc.StartTicks(c.PID); gone != nil || now != began {
+		return nil //nolint:nilerr // the process has ended
+	}
+	return err
+}
+
+// visible relies on a bind mount showing the same device and inode in every
+// mount namespace.
+func (a *Agent) visible(c nri.Container, p planted, want os.FileInfo) error {
 	root, err := rootfs.Open(filepath.Join(string(a.core.proc), fmt.Sprint(c.PID), "root"))
 	if err != nil {
 		return err
@@ -183,10 +207,6 @@ func (a *Agent) visible(c nri.Container, p planted, file *os.File) error {
 		return err
 	}
 	defer seen.Close()
-	want, err := file.Stat()
-	if err != nil {
-		return err
-	}
 	got, err := seen.Stat()
 	if err != nil {
 		return err
@@ -217,7 +237,9 @@ func (a *Agent) dropUnmounted(c nri.Container, expected, there []planted) {
 
 // Stop keeps the tokens armed: the files stay until the container is removed,
 // as the runtime may start it again, and a file that is there can be touched.
-func (a *Agent) Stop(_ context.Context, c nri.Container) {
+func (a *Agent) Stop(ctx context.Context, c nri.Container) {
+	a.acquire(context.WithoutCancel(ctx))
+	defer a.release()
 	a.edit(c.ID, func(t *tenant) { t.state, t.seen, t.container.PID = nri.StateStopped, a.now(), 0 })
 	if t, ok := a.tenant(c.ID); ok {
 		a.core.AddContainer(&t.container)

@@ -48,6 +48,7 @@ type Agent struct {
 
 	attempts *attempts
 	failures *failures
+	looks    *patience
 
 	// op is held, by sending to it, while a container's files and watches are
 	// dealt with: one container after the other, as the runtime's requests
@@ -71,7 +72,7 @@ func New(core *Core, o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		core: core, selector: o.Select, log: o.Log, now: o.Now,
-		attempts: newAttempts(), op: make(chan struct{}, 1), ready: make(chan struct{}),
+		attempts: newAttempts(), looks: newPatience(8, 200*time.Millisecond), op: make(chan struct{}, 1), ready: make(chan struct{}),
 		tenants: map[string]*tenant{}, removed: newFIFO[string, struct{}](maxRemoved),
 	}
 	if a.log == nil {

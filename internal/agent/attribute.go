@@ -72,7 +72,10 @@ func (c *Core) complete(p *beesting.Process, e bpf.Event) (missing []string) {
 		return nil
 	}
 	exe, exeErr := c.proc.Executable(int(e.PID))
-	args, cut, argsErr := c.proc.Args(int(e.PID), maxLateArgs)
+	var late lateArgs
+	if e.ArgsMissing && sameProcess(c.proc, e) {
+		late = c.lateArgs(int(e.PID))
+	}
 	comm, err := c.proc.Comm(int(e.PID))
 	same := err == nil && comm == e.Comm && sameProcess(c.proc, e)
 
@@ -84,13 +87,32 @@ func (c *Core) complete(p *beesting.Process, e bpf.Event) (missing []string) {
 		}
 	}
 	if e.ArgsMissing {
-		if same && argsErr == nil && len(args) > 0 {
-			p.Args, p.ArgsTruncated = args, cut
+		if same && len(late.args) > 0 {
+			p.Args, p.ArgsTruncated = late.args, late.cut
 		} else {
 			missing = append(missing, partialArgs)
 		}
 	}
 	return missing
+}
+
+type lateArgs struct {
+	args []string
+	cut  bool
+}
+
+// lateArgs reads the arguments from /proc, which is a read of the process' own
+// memory. The process can have mapped a file over it whose file system never
+// answers, and that the kernel side found the page missing is a hint of that.
+func (c *Core) lateArgs(pid int) lateArgs {
+	late, _ := await(c.argsReads, func() lateArgs {
+		args, cut, err := c.proc.Args(pid, maxLateArgs)
+		if err != nil {
+			return lateArgs{}
+		}
+		return lateArgs{args, cut}
+	})
+	return late
 }
 
 // actor says in whose container the process was.

@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -188,4 +190,37 @@ func TestGoneContainersAreForgotten(t *testing.T) {
 	if len(s.byID) != 0 || len(s.byCgroup) != 0 || len(s.byPath) != 0 || len(s.gone.values) != maxGone || s.unknown != 0 {
 		t.Errorf("%d, %d, %d, %d, %d", len(s.byID), len(s.byCgroup), len(s.byPath), len(s.gone.values), s.unknown)
 	}
+}
+
+// A FIFO without a writer stands for a process whose memory never answers.
+func TestStuckArgumentsDelayNothing(t *testing.T) {
+	f := newFixture(t)
+	f.proc.process(t, 40, "cat", 8000, "0::/\n")
+	cmdline := filepath.Join(f.proc.dir, "40", "cmdline")
+	if err := errors.Join(os.Remove(cmdline), syscall.Mkfifo(cmdline, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	lacking := event(1)
+	lacking.Args, lacking.ArgsMissing = nil, true
+	began := time.Now()
+	for range 100 {
+		if a := f.core.attribute(lacking); !slices.Contains(a.Partial, partialArgs) {
+			t.Fatalf("partial %v", a.Partial)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("100 events took %v", took)
+	}
+	w, err := os.OpenFile(cmdline, os.O_RDWR, 0) // lets the stuck ones go
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all readers gone", func() bool { return len(f.core.argsReads.places) == 0 || writeNone(w) })
+	_ = w.Close()
+}
+
+// writeNone wakes readers with something to read.
+func writeNone(w *os.File) bool {
+	_, _ = w.Write(make([]byte, maxLateArgs))
+	return false
 }

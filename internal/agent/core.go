@@ -49,6 +49,7 @@ type Core struct {
 	cgroups    *cgroup.FS
 	table      *table
 	containers *containers
+	argsReads  *patience
 
 	mu    sync.Mutex
 	stats CoreStats
@@ -77,6 +78,7 @@ func NewCore(o CoreOptions) (*Core, error) {
 	c := &Core{
 		sensor: o.Sensor, sink: o.Sink, log: o.Log, clock: o.Clock, drain: o.DrainTimeout,
 		proc: proc.FS(o.ProcRoot), table: newTable(o.MaxPlacements),
+		argsReads: newPatience(4, 50*time.Millisecond),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

@@ -72,7 +72,7 @@ func (f *failures) add(c beesting.Container, token string, r Reason, err error) 
 		Time: f.now().Round(0), Namespace: c.Pod.Namespace, Pod: c.Pod.Name, ContainerName: c.Name,
 		Container: c.ID, Token: token, Reason: r, Error: err.Error(),
 	}
-	f.log.Warn("token", slog.String("reason", string(r)), slog.Any("error", err), slog.String("token", token),
+	f.log.Warn("token not as it should be", slog.String("reason", string(r)), slog.Any("error", err), slog.String("token", token),
 		slog.String("container", c.ID), slog.String("name", c.Name), slog.String("pod", c.Pod.Name),
 		slog.String("namespace", c.Pod.Namespace))
 	f.mu.Lock()
