@@ -46,7 +46,7 @@ func listen(path string) (*Socket, error) {
 	}
 	// The lock goes with the process, however it ends. It stays as a file:
 	// removing it would let two agents hold locks on different files.
-	lock, err := state.Lock(path + ".lock")
+	lock, err := state.LockFile(path + ".lock")
 	if errors.Is(err, state.ErrLocked) {
 		return nil, ErrInUse
 	}

@@ -13,6 +13,9 @@ import (
 // another process has it.
 func Lock(path string) (*os.File, error) { return lock(path, os.O_RDONLY) }
 
+// LockFile is Lock on a file that is made, with mode 0600, if it is missing.
+func LockFile(path string) (*os.File, error) { return lock(path, os.O_RDONLY|os.O_CREATE) }
+
 // lock opens for reading only, so that holding it keeps nobody from remounting
 // the disk read-only.
 func lock(path string, flags int) (*os.File, error) {

@@ -54,7 +54,7 @@ func Open(path string) (*Dir, error) {
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	held, err := lock(filepath.Join(path, "lock"), os.O_RDONLY|os.O_CREATE)
+	held, err := LockFile(filepath.Join(path, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", path, err)
 	}
