@@ -129,7 +129,7 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())}
 	})
-	cmd.AddCommand(a.watch(), a.check(), a.config(), a.version(), completion())
+	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.config(), a.version(), completion())
 	return cmd
 }
 

@@ -41,6 +41,32 @@ func (o outputs) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// stats tells what became of the accesses, by output.
+func (o outputs) stats() outputStats {
+	var all outputStats
+	for _, out := range o {
+		switch out := out.(type) {
+		case namedWriter:
+			s := out.Stats()
+			if out.name == "json" {
+				all.JSON = &s
+			} else {
+				all.Text = &s
+			}
+		case *exporter.OTLP:
+			s := out.Stats()
+			all.OTLP = &s
+		}
+	}
+	return all
+}
+
+// namedWriter knows what it writes.
+type namedWriter struct {
+	*exporter.Writer
+	name string
+}
+
 // newOutputs makes the named outputs: text, json, otlp.
 func (a *app) newOutputs(ctx context.Context, names []string, stdout io.Writer, m *exporter.Mapping, log *slog.Logger) (outputs, error) {
 	var all outputs
@@ -48,9 +74,10 @@ func (a *app) newOutputs(ctx context.Context, names []string, stdout io.Writer, 
 		switch name {
 		case "text":
 			color := exporter.ColorWanted(a.stdout, a.getenv)
-			all = append(all, exporter.NewText(stdout, m, exporter.TextOptions{Color: color, Location: time.Local}))
+			text := exporter.NewText(stdout, m, exporter.TextOptions{Color: color, Location: time.Local})
+			all = append(all, namedWriter{text, name})
 		case "json":
-			all = append(all, exporter.NewJSON(stdout, m))
+			all = append(all, namedWriter{exporter.NewJSON(stdout, m), name})
 		case "otlp":
 			o, err := exporter.NewOTLP(ctx, m, exporter.OTLPOptions{Getenv: a.getenv, Logger: log})
 			if err != nil {

@@ -1,3 +1,5 @@
+//go:build !vmtest
+
 package main
 
 import (
@@ -8,11 +10,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
-
-// TestMain makes this binary the command beesting of the scripts.
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"beesting": main})
-}
 
 // The scripts need neither root nor a kernel that lets programs attach. What
 // does is tested in a VM.

@@ -119,7 +119,7 @@ func (w *watcher) run(ctx context.Context, names []string) error {
 
 // watch arms the targets and delivers accesses until the context ends.
 func (w *watcher) watch(ctx context.Context, targets []target, sink agent.Sink) (err error) {
-	sensor, err := agent.OpenSensor(agent.SensorOptions{Mode: w.mode, MaxWatches: len(targets)})
+	sensor, _, err := agent.OpenSensor(agent.SensorOptions{Mode: w.mode, MaxWatches: len(targets)})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/exporter"
+	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/check"
+	"github.com/beesting-otel/beesting/internal/config"
+	"github.com/beesting-otel/beesting/internal/control"
+)
+
+func (a *app) agent() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "agent --config FILE",
+		Short: "Plant tokens in the containers of this node and report who opens them",
+		Long: `Plant tokens in the containers of this node and report who opens them.
+
+The agent is a plugin of the container runtime (NRI). It plants in containers
+that are created while it runs, and watches again what it planted before.
+Whatever goes wrong in planting, the container starts; "beesting status" tells.
+
+Everything is verified before anything is planted. SIGINT and SIGTERM end it:
+what happened until then is delivered, and the exit code is 0. A second signal
+ends it at once. Planted files stay, as containers mount them.
+
+Telemetry goes where the standard OTEL_* variables say.`,
+		Example: `  beesting config example > beesting.yaml
+  sudo beesting agent --config beesting.yaml
+
+  # To an OpenTelemetry Collector on another host
+  export OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318
+  sudo -E beesting agent --config beesting.yaml`,
+		Args: noArgs,
+	}
+	file := cmd.Flags().String("config", "", "configuration `FILE` (required)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *file == "" {
+			return usageError{fmt.Errorf("--config FILE must be given (see `%s --help`)", cmd.CommandPath())}
+		}
+		c, err := a.load(*file)
+		if err != nil {
+			return err
+		}
+		n := node{app: a, config: c, log: a.logger(c.Log), started: time.Now()}
+		return n.run(cmd.Context())
+	}
+	return cmd
+}
+
+func (a *app) logger(l config.Log) *slog.Logger {
+	o := &slog.HandlerOptions{Level: l.Level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, o))
+}
+
+// node is one run of the agent command.
+type node struct {
+	app     *app
+	config  config.Config
+	log     *slog.Logger
+	started time.Time
+	outputs outputs
+	agent   *agent.Agent
+}
+
+// run verifies what can be verified without changing anything, then brings the
+// parts up in the order in which they depend on each other. Each is taken down
+// again when a later one can't be had; the first thing that others can see, the
+// plugin, comes last.
+func (n *node) run(ctx context.Context) (err error) {
+	m := n.app.machine(n.config, "/proc", "/sys")
+	rows := []func() check.Row{m.Platform, m.Privileges, m.Namespaces, m.BTF, m.NRIPresent, m.State}
+	for _, row := range rows {
+		if err := row().Err(); err != nil {
+			return err
+		}
+	}
+	identity := hostNode("/proc")
+	identity.Name = n.config.NodeName
+	mapping, err := exporter.NewMapping(exporter.MappingOptions{
+		Node: identity, Args: exporter.ArgsMode(n.config.CommandArgs), Version: readVersion().Version, Getenv: n.app.getenv,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal has its usual effect
+	// An access that standard output has no reader for is counted as an error
+	// of the output; the other outputs go on.
+	signal.Ignore(syscall.SIGPIPE)
+
+	socket, err := control.Listen(n.config.ControlSocket)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, socket.Close()) }()
+	if n.outputs, err = n.app.newOutputs(ctx, n.config.Output, n.app.stdout, mapping, n.log); err != nil {
+		return err
+	}
+	defer func() {
+		last, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer done()
+		err = errors.Join(err, n.outputs.Shutdown(last))
+	}()
+	return n.runAgent(ctx, socket)
+}
+
+func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error) {
+	sensor, refused, err := agent.OpenSensor(agent.SensorOptions{
+		Mode: n.config.Sensor.Mode, RingBytes: n.config.Sensor.RingBytes, MaxWatches: n.config.Sensor.MaxWatches,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sensor.Close()) }()
+	for _, r := range refused {
+		n.log.Info("attach mode refused", slog.String("mode", r.Mode), slog.Any("error", r.Err))
+	}
+	core, err := agent.NewCore(agent.CoreOptions{
+		Sensor: sensor, Sink: n.outputs, Log: n.log, MaxPlacements: n.config.Sensor.MaxWatches,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, core.Close()) }()
+	n.agent, err = agent.New(core, agent.Options{
+		StateDir: n.config.StateDir, Select: n.tokensFor, Log: n.log,
+		NRISocket: n.config.NRI.Socket, PluginName: n.config.NRI.PluginName, PluginIndex: n.config.NRI.PluginIndex,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.agent.Close()) }()
+	n.log.Info("attached", slog.String("mode", string(sensor.Mode())), slog.Int("tokens", len(n.config.Tokens)),
+		slog.String("version", readVersion().Version), slog.String("node", n.config.NodeName))
+	return n.serve(ctx, socket)
+}
+
+// serve runs the agent, and answers questions as long as it does.
+func (n *node) serve(ctx context.Context, socket *control.Socket) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		if err := socket.Serve(ctx, rootUID, func() any { return n.status() }, n.log); err != nil {
+			n.log.Error("status can't be asked any more", slog.Any("error", err))
+		}
+	})
+	wg.Go(func() {
+		select {
+		case <-n.agent.Ready():
+			n.log.Info("ready: connected to the runtime, containers found")
+		case <-ctx.Done():
+		}
+	})
+	return n.agent.Run(ctx)
+}
+
+// rootUID may use the control socket.
+const rootUID = 0
+
+// tokensFor is the policy: all tokens, for the containers of matched pods.
+func (n *node) tokensFor(c beesting.Container) []beesting.Token {
+	if n.config.Match.Pod(c.Pod) {
+		return n.config.Tokens
+	}
+	return nil
+}
+
+func (n *node) status() nodeStatus {
+	return nodeStatus{
+		Version: readVersion().Version, Node: n.config.NodeName, PID: os.Getpid(),
+		Status: n.agent.Status(), Outputs: n.outputs.stats(),
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/beesting-otel/beesting/exporter"
+	"github.com/beesting-otel/beesting/internal/agent"
+)
+
+var statusTime = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func fullStatus() nodeStatus {
+	s := nodeStatus{
+		Version: "v1.2.3", Node: "node-1", PID: 7,
+		Status: agent.Status{
+			Since: statusTime.Add(-26*time.Hour - 5*time.Minute), Mode: "lsm", Ready: true, StateDir: "/var/lib/beesting",
+			Containers: 3, Planted: 1, Armed: 1, Lacking: 1,
+			Placements: []agent.PlacementStatus{{Token: "aws", Path: "/root/.aws/credentials", Namespace: "shop", Pod: "web-1", ContainerName: "app", Seen: 12, Lost: 1}},
+			Unplanted:  []agent.UnplantedStatus{{Namespace: "shop", Pod: "old\x1b[2J", ContainerName: "app", Wanted: 2, Why: "was there before"}},
+			Failures: []agent.Failure{{
+				Time: statusTime.Add(-3 * time.Second), Namespace: "shop", Pod: "db", ContainerName: "db",
+				Token: "aws", Reason: agent.ReasonMountPoint, Error: "read-only volume at /root",
+			}},
+			Events: agent.CoreStats{Delivered: 11, Partial: 2, Lost: map[string]uint64{"ring_full": 1, "recursion": 0}, DecodeErrors: 1},
+		},
+		Outputs: outputStats{
+			JSON: &exporter.WriterStats{Written: 11},
+			OTLP: &exporter.OTLPStats{
+				Logs:  exporter.SignalStats{Delivered: 4, Queued: 7, LastError: "connection refused", Endpoint: "grpc http://c:4317"},
+				Spans: exporter.SignalStats{Dropped: map[string]uint64{"disabled": 11}},
+			},
+		},
+	}
+	s.NRI.Connected, s.NRI.RegisteredAt = true, statusTime.Add(-2*time.Minute)
+	s.NRI.Reconnects, s.NRI.BlindSeconds = 1, 1.25
+	s.NRI.Runtime, s.NRI.RuntimeVer = "containerd", "v2.4.2"
+	return s
+}
+
+const fullStatusText = `agent        v1.2.3 on node-1, pid 7, up 26h5m, attached as lsm
+runtime      connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
+containers   3, 1 with tokens, 1 lack some
+tokens       1 watched, state in /var/lib/beesting
+accesses     11 reported, 2 incomplete, 0 refused by an output
+events lost  1 ring_full, 1 not understood
+output       json: 11 written, 0 failed
+output       logs to grpc http://c:4317: 4 delivered, 7 waiting, 0 dropped, last error: connection refused
+output       spans to nowhere: 0 delivered, 0 waiting, 11 dropped
+
+POD         CONTAINER  TOKEN  PATH                    TOUCHES  LOST
+shop/web-1  app        aws    /root/.aws/credentials  12       1
+
+POD              CONTAINER  TOKENS  WHY NOT ALL
+shop/old\x1b[2J  app        0 of 2  was there before
+
+FAILED  POD      CONTAINER  TOKEN  REASON       ERROR
+3s ago  shop/db  db         aws    mount_point  read-only volume at /root
+`
+
+func TestStatusText(t *testing.T) {
+	var b bytes.Buffer
+	if err := fullStatus().write(&b, statusTime); err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != fullStatusText {
+		t.Errorf("status:\n%s\nwant:\n%s", &b, fullStatusText)
+	}
+}
+
+// The text is made of the JSON that the agent sends.
+func TestStatusSurvivesJSON(t *testing.T) {
+	data, err := json.Marshal(fullStatus())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back nodeStatus
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(back, fullStatus()) {
+		t.Errorf("after JSON: %+v\nwant %+v", back, fullStatus())
+	}
+}
+
+func TestRuntimeText(t *testing.T) {
+	var before, away, looking nodeStatus
+	before.NRI.Socket = "/n"
+	away.NRI.LastError, away.NRI.Reconnects, away.NRI.BlindSeconds = "gone", 2, 3
+	looking.NRI.Connected, looking.NRI.Runtime = true, "cri-o"
+	tests := []struct {
+		s    nodeStatus
+		want string
+	}{
+		{before, "connecting to /n"},
+		{away, "NOT CONNECTED, new containers get no tokens: gone, 2 reconnects, 3.0 s without"},
+		{looking, "connected to cri-o, looking at its containers"},
+	}
+	for _, tt := range tests {
+		if got := tt.s.runtime(statusTime); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
