@@ -40,7 +40,8 @@ type Planter interface {
 }
 
 // Snapshot is what a runtime had when it registered the plugin. Every later
-// change is told by the other methods.
+// change is told by the other methods. containerd (2.4) leaves out containers
+// that have stopped, of which it still tells the removal.
 type Snapshot struct {
 	// Received is by the clock of [Options].
 	Received   time.Time

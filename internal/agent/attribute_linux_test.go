@@ -67,75 +67,10 @@ func TestMissingPartsComeFromProc(t *testing.T) {
 	}
 }
 
-// liveCgroup makes a cgroup of the running kernel and returns its path and id.
-func liveCgroup(t *testing.T, parent string) (path string, id uint64) {
-	t.Helper()
-	root := "/sys/fs/cgroup"
-	if _, err := os.Stat(root + "/unified"); err == nil {
-		root += "/unified"
-	}
-	dir, err := os.MkdirTemp(filepath.Join(root, parent), "beesting-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.Remove(dir) })
-	f := newFixture(t, func(o *CoreOptions) { o.CgroupRoot = "/sys/fs/cgroup" })
-	path = filepath.Join("/", parent, filepath.Base(dir))
-	if id, err = f.core.cgroups.ID(path); err != nil {
-		t.Fatal(err)
-	}
-	return path, id
-}
-
 func actorOf(f *fixture, own *beesting.Container, cgroup uint64) beesting.Access {
 	a := beesting.Access{Placement: beesting.Placement{Container: own}}
 	f.core.actor(&a, bpf.Event{CgroupID: cgroup, PID: 40, StartTime: 80 * time.Second})
 	return a
-}
-
-func TestActorByCgroup(t *testing.T) {
-	f := newFixture(t, func(o *CoreOptions) { o.CgroupRoot = "/sys/fs/cgroup" })
-	ownPath, ownID := liveCgroup(t, "")
-	_, childID := liveCgroup(t, ownPath)
-	otherPath, otherID := liveCgroup(t, "")
-	_, hostID := liveCgroup(t, "")
-	if a := actorOf(f, nil, hostID); a.Actor != beesting.ActorHost || a.Partial != nil {
-		t.Errorf("without containers: %+v", a)
-	}
-	own := &beesting.Container{ID: "own", CgroupPath: ownPath}
-	other := &beesting.Container{ID: "other", CgroupPath: otherPath}
-	f.core.AddContainer(own)
-	f.core.AddContainer(other)
-
-	check := func(when string) {
-		t.Helper()
-		for name, c := range map[string]struct {
-			id    uint64
-			want  beesting.ActorClass
-			other *beesting.Container
-		}{
-			"own":   {ownID, beesting.ActorWorkload, nil},
-			"child": {childID, beesting.ActorWorkload, nil},
-			"other": {otherID, beesting.ActorOtherContainer, other},
-			"host":  {hostID, beesting.ActorHost, nil},
-		} {
-			if a := actorOf(f, own, c.id); a.Actor != c.want || a.ActorContainer != c.other || a.Partial != nil {
-				t.Errorf("%s, %s: %q, %+v, %v", when, name, a.Actor, a.ActorContainer, a.Partial)
-			}
-		}
-	}
-	check("running")
-	f.core.AddContainer(own) // as at every event of its life
-	check("again")
-	// A cgroup that nobody knows and that is gone: not a guess.
-	if a := actorOf(f, own, 1<<60); a.Actor != "" || !slices.Equal(a.Partial, []string{"actor"}) {
-		t.Errorf("unknown: %+v", a)
-	}
-	f.core.RemoveContainer("other")
-	f.core.RemoveContainer("none")
-	if a := actorOf(f, own, otherID); a.ActorContainer != other {
-		t.Errorf("removed container: %+v", a)
-	}
 }
 
 // On cgroup v1 the kernel's id is the same for all; living processes can be
@@ -179,7 +114,7 @@ func TestActorOnCgroupV1(t *testing.T) {
 }
 
 func TestGoneContainersAreForgotten(t *testing.T) {
-	f := newFixture(t, func(o *CoreOptions) { o.CgroupRoot = "/sys/fs/cgroup" })
+	f := newFixture(t)
 	for i := range 2 * maxGone {
 		r := &resident{container: &beesting.Container{ID: fmt.Sprint(i)}, cgroupID: uint64(i + 1), path: fmt.Sprint("/", i)}
 		s := f.core.containers

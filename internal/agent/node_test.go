@@ -90,7 +90,7 @@ func testContainer(id string) nri.Container {
 	return nri.Container{
 		Container: beesting.Container{ID: id, Name: "web", Pod: beesting.Pod{ID: "sandbox", UID: "uid-" + id, Name: "web-0", Namespace: "shop"}},
 		Mounts:    usual(),
-		User:      &nri.User{UID: 1000, GID: 1001},
+		User:      &nri.User{UID: uint32(os.Getuid()), GID: uint32(os.Getgid())},
 	}
 }
 

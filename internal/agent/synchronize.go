@@ -32,8 +32,9 @@ func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 	a.readyOnce.Do(func() { close(a.ready) })
 }
 
-// dropGone removes the containers that went away while nobody was connected.
-// One that was heard of after the snapshot is younger than it. One whose first
+// dropGone removes the containers that went away while nobody was connected,
+// and those that have stopped where the runtime doesn't list them: through CRI
+// a stopped container is never started again, and nobody mounts its files. One that was heard of after the snapshot is younger than it. One whose first
 // process is alive stays, whatever the runtime says: to disarm a running
 // container is worse than to keep a file too long.
 func (a *Agent) dropGone(ctx context.Context, received time.Time, there map[string]bool) {

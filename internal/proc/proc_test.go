@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // fixture writes files below a directory that stands for /proc.
@@ -117,7 +118,14 @@ func TestLive(t *testing.T) {
 	if comm, err := fs.Comm(pid); err != nil || comm != "sleep" {
 		t.Errorf("comm: %q, %v", comm, err)
 	}
-	if args, _, err := fs.Args(pid, 4096); err != nil || !slices.Equal(args, []string{"sleep", "60"}) {
+	// exec closes the descriptor by which Start notices it before it sets the
+	// arguments up.
+	args, _, err := fs.Args(pid, 4096)
+	for deadline := time.Now().Add(10 * time.Second); err == nil && len(args) == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+		args, _, err = fs.Args(pid, 4096)
+	}
+	if err != nil || !slices.Equal(args, []string{"sleep", "60"}) {
 		t.Errorf("args: %q, %v", args, err)
 	}
 	if cgroups, err := fs.Cgroups(pid); err != nil || len(cgroups) == 0 {
