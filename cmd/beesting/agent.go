@@ -75,6 +75,8 @@ type node struct {
 	started time.Time
 	outputs outputs
 	agent   *agent.Agent
+	// warnings are told when the agent is up: an end before that is one line.
+	warnings []check.Row
 }
 
 // run verifies what can be verified without changing anything, then brings the
@@ -84,9 +86,13 @@ type node struct {
 func (n *node) run(ctx context.Context) (err error) {
 	m := n.app.machine(n.config, "/proc", "/sys")
 	rows := []func() check.Row{m.Platform, m.Privileges, m.Namespaces, m.BTF, m.NRIPresent, m.State}
-	for _, row := range rows {
-		if err := row().Err(); err != nil {
+	for _, look := range rows {
+		row := look()
+		if err := row.Err(); err != nil {
 			return err
+		}
+		if row.Status == check.Warn {
+			n.warnings = append(n.warnings, row)
 		}
 	}
 	identity := hostNode("/proc")
@@ -104,11 +110,6 @@ func (n *node) run(ctx context.Context) (err error) {
 	// of the output; the other outputs go on.
 	signal.Ignore(syscall.SIGPIPE)
 
-	socket, err := control.Listen(n.config.ControlSocket)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, socket.Close()) }()
 	if n.outputs, err = n.app.newOutputs(ctx, n.config.Output, n.app.stdout, mapping, n.log); err != nil {
 		return err
 	}
@@ -117,6 +118,11 @@ func (n *node) run(ctx context.Context) (err error) {
 		defer done()
 		err = errors.Join(err, n.outputs.Shutdown(last))
 	}()
+	socket, err := control.Listen(n.config.ControlSocket)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, socket.Close()) }()
 	return n.runAgent(ctx, socket)
 }
 
@@ -128,9 +134,6 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, sensor.Close()) }()
-	for _, r := range refused {
-		n.log.Info("attach mode refused", slog.String("mode", r.Mode), slog.Any("error", r.Err))
-	}
 	core, err := agent.NewCore(agent.CoreOptions{
 		Sensor: sensor, Sink: n.outputs, Log: n.log, MaxPlacements: n.config.Sensor.MaxWatches,
 	})
@@ -146,9 +149,20 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, n.agent.Close()) }()
-	n.log.Info("attached", slog.String("mode", string(sensor.Mode())), slog.Int("tokens", len(n.config.Tokens)),
-		slog.String("version", readVersion().Version), slog.String("node", n.config.NodeName))
+	n.announce(string(sensor.Mode()), refused)
 	return n.serve(ctx, socket)
+}
+
+// announce tells the log what the agent runs with.
+func (n *node) announce(mode string, refused []agent.ModeAttempt) {
+	for _, row := range n.warnings {
+		n.log.Warn("this machine", slog.String("check", row.Name), slog.String("found", row.Detail), slog.String("advice", row.Advice))
+	}
+	for _, r := range refused {
+		n.log.Info("attach mode refused", slog.String("mode", r.Mode), slog.Any("error", r.Err))
+	}
+	n.log.Info("attached", slog.String("mode", mode), slog.Int("tokens", len(n.config.Tokens)),
+		slog.String("version", readVersion().Version), slog.String("node", n.config.NodeName))
 }
 
 // serve runs the agent, and answers questions as long as it does.

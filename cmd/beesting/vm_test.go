@@ -22,8 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/beesting-otel/beesting/internal/check"
 )
 
@@ -251,107 +249,4 @@ func fails(t *testing.T, cmd *exec.Cmd, want string) {
 	if !strings.HasPrefix(text, "beesting: ") || strings.Count(text, "\n") != 1 || !strings.Contains(text, want) || out.Len() > 0 {
 		t.Errorf("%v wrote %q and %q, want one line with %q", cmd.Args, out.String(), text, want)
 	}
-}
-
-// agentConfig gives a configuration whose places are all in a new directory.
-func agentConfig(t *testing.T) (path, dir string) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "agent")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	path = filepath.Join(dir, "beesting.yaml")
-	text := fmt.Sprintf(`tokens: [{name: a, path: /a, content: x}]
-match: {}
-stateDir: %[1]s/state
-controlSocket: %[1]s/run/control.sock
-nri: {socket: %[1]s/nri.sock}
-`, dir)
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path, dir
-}
-
-func nothingStarted(t *testing.T, dir string) {
-	t.Helper()
-	for _, name := range []string{"state", "run"} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s was made: %v", name, err)
-		}
-	}
-}
-
-func TestNoNRISocket(t *testing.T) {
-	path, dir := agentConfig(t)
-	fails(t, exec.Command("beesting", "agent", "--config", path), "NRI socket: "+dir+"/nri.sock does not exist: start containerd")
-	nothingStarted(t, dir)
-}
-
-func TestNoPermission(t *testing.T) {
-	path, dir := agentConfig(t)
-	file := token(t, "t")
-	if err := errors.Join(os.Chmod(dir, 0o755), openParents(file)); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"agent", "--config", path}, {"watch", file}} {
-		cmd := asNobody(t, args...)
-		fails(t, cmd, "privileges: missing CAP_BPF (to load programs), CAP_PERFMON (to attach them)")
-	}
-	nothingStarted(t, dir)
-	secret := filepath.Join(t.TempDir(), "closed", "t")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(secret), 0o700), os.WriteFile(secret, nil, 0o600), openParents(filepath.Dir(secret))); err != nil {
-		t.Fatal(err)
-	}
-	fails(t, asNobody(t, "watch", secret), secret+": permission denied")
-}
-
-// asNobody runs beesting as a user without any right. The test's own copy of
-// the binary may be where nobody else gets.
-func asNobody(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	dir, err := os.MkdirTemp("/", "nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	binary, err := exec.LookPath("beesting")
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(binary)
-	copied := filepath.Join(dir, "beesting")
-	if err := errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(copied, data, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(copied, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	return cmd
-}
-
-// openParents lets everyone pass through the test's temporary directories.
-func openParents(path string) error {
-	for dir := filepath.Dir(path); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func TestNoBTF(t *testing.T) {
-	empty := t.TempDir()
-	if err := unix.Mount(empty, "/sys/kernel/btf", "", unix.MS_BIND, ""); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := unix.Unmount("/sys/kernel/btf", 0); err != nil {
-			t.Error(err)
-		}
-	}()
-	path, dir := agentConfig(t)
-	fails(t, exec.Command("beesting", "watch", token(t, "t")), "BTF: no type information")
-	fails(t, exec.Command("beesting", "agent", "--config", path), "BTF: no type information")
-	nothingStarted(t, dir)
 }
