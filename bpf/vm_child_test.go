@@ -37,6 +37,8 @@ func childMain() (code int, ok bool) {
 		if f, err = os.OpenFile(os.Args[1], os.O_WRONLY|os.O_APPEND, 0); err == nil {
 			err = f.Close()
 		}
+	case "io_uring":
+		err = openByRing(os.Args[1], os.Args[2])
 	case "by-handle":
 		var h unix.FileHandle
 		if h, _, err = unix.NameToHandleAt(unix.AT_FDCWD, os.Args[1], 0); err == nil {

@@ -83,6 +83,7 @@ func TestSensor(t *testing.T) {
 		{"program paths", testProgramPaths},
 		{"program path in a root", testProgramPathInRoot},
 		{"ways to open", testWaysToOpen},
+		{"io_uring", testRing},
 		{"paths to a file", testPathsToAFile},
 		{"overlay, upper layer", testOverlayUpper},
 		{"overlay, lower layer", testOverlayLower},
