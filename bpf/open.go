@@ -48,11 +48,12 @@ func Open(o Options) (*Sensor, error) {
 	return nil, &OpenError{Attempts: refused}
 }
 
-// Probe tries every mode for real, one after the other, and leaves none
-// attached. It takes the limits of o; o.Mode plays no part.
+// Probe tries every mode for real, in the order of ModeAuto on this kernel, and
+// leaves none attached. It takes the limits of o; o.Mode plays no part.
 func Probe(o Options) []Attempt {
+	preempts := kernelPreempts()
 	attempts := make([]Attempt, 0, len(Modes()))
-	for _, mode := range Modes() {
+	for _, mode := range inOrder(preempts) {
 		o.Mode = mode
 		s, err := Open(o)
 		if err == nil {
@@ -63,7 +64,7 @@ func Probe(o Options) []Attempt {
 			err = oe.Attempts[0].Err
 		}
 		a := Attempt{Mode: mode, Err: err}
-		if err == nil && mode == ModeFentry && kernelPreempts() {
+		if err == nil && mode == ModeFentry && preempts {
 			a.Note = NotePreempts
 		}
 		attempts = append(attempts, a)

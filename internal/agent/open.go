@@ -28,14 +28,15 @@ func OpenSensor(o SensorOptions) (s Sensor, refused []ModeAttempt, err error) {
 }
 
 // ModeAttempt is the outcome of trying to attach in one mode; Err is nil where
-// it works.
+// it works, and Note says what it falls short of, if anything.
 type ModeAttempt struct {
 	Mode string
 	Err  error
+	Note string
 }
 
-// ProbeSensor tries every mode, best first, and leaves none attached. o.Mode
-// plays no part.
+// ProbeSensor tries every mode in the order that "auto" does, and leaves none
+// attached. o.Mode plays no part.
 func ProbeSensor(o SensorOptions) []ModeAttempt {
 	return modeAttempts(bpf.Probe(bpf.Options{RingBytes: o.RingBytes, MaxWatches: o.MaxWatches}))
 }
@@ -43,7 +44,7 @@ func ProbeSensor(o SensorOptions) []ModeAttempt {
 func modeAttempts(attempts []bpf.Attempt) []ModeAttempt {
 	out := make([]ModeAttempt, 0, len(attempts))
 	for _, a := range attempts {
-		out = append(out, ModeAttempt{Mode: string(a.Mode), Err: a.Err})
+		out = append(out, ModeAttempt{Mode: string(a.Mode), Err: a.Err, Note: a.Note})
 	}
 	return out
 }

@@ -42,7 +42,8 @@ func (r Row) Err() error {
 // Attempt is the outcome of trying to attach in one mode.
 type Attempt struct {
 	Mode string
-	Err  error // nil where it works
+	Err  error  // nil where it works
+	Note string // what a mode that works falls short of
 }
 
 // Machine is what is looked at. All fields but Probe are needed.
@@ -93,9 +94,12 @@ func (m Machine) attach() []Row {
 	}
 	for _, a := range attempts {
 		r := Row{Name: "attach " + a.Mode, Status: OK, Detail: "works"}
+		if a.Note != "" {
+			r.Detail = "works; " + a.Note
+		}
 		switch {
 		case a.Err == nil && a.Mode == first:
-			r.Detail = "works, and is what auto takes"
+			r.Detail += ", and is what auto takes"
 		case a.Err == nil:
 		case first != "":
 			r.Status, r.Detail = Warn, a.Err.Error()

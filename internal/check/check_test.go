@@ -106,10 +106,14 @@ func TestHealthyMachine(t *testing.T) {
 
 func TestRows(t *testing.T) {
 	nothing := func() []Attempt {
-		return []Attempt{{"lsm", errors.New("silent")}, {"fentry", errors.New("EPERM")}, {"kprobe", errors.New("EPERM")}}
+		return []Attempt{
+			{Mode: "lsm", Err: errors.New("silent")},
+			{Mode: "fentry", Err: errors.New("EPERM")},
+			{Mode: "kprobe", Err: errors.New("EPERM")},
+		}
 	}
 	second := func() []Attempt {
-		return []Attempt{{"lsm", errors.New("silent")}, {"fentry", nil}, {"kprobe", nil}}
+		return []Attempt{{Mode: "lsm", Err: errors.New("silent")}, {Mode: "fentry", Note: "can miss"}, {Mode: "kprobe"}}
 	}
 	tests := []struct {
 		name    string
@@ -139,7 +143,7 @@ func TestRows(t *testing.T) {
 		{"user namespace", map[string]string{"proc/self/ns/user": "->user:[4026532000]"}, nil, "namespaces", Fail, "hostUsers"},
 		{"pid namespace", map[string]string{"proc/self/ns/pid": "->pid:[4026532000]"}, nil, "namespaces", Warn, "hostPID"},
 		{"attach second", nil, func(m *Machine) { m.Probe = second }, "attach lsm", Warn, "fentry works"},
-		{"attach second, taken", nil, func(m *Machine) { m.Probe = second }, "attach fentry", OK, "auto takes"},
+		{"attach second, taken", nil, func(m *Machine) { m.Probe = second }, "attach fentry", OK, "works; can miss, and is what auto takes"},
 		{"attach nothing", nil, func(m *Machine) { m.Probe = nothing }, "attach kprobe", Fail, "EPERM"},
 		{"hybrid cgroups", map[string]string{"sys/fs/cgroup/cgroup.controllers": "", "sys/fs/cgroup/unified/cgroup.procs": "1"}, nil, "cgroups", OK, "hybrid"},
 		{"cgroups v1", map[string]string{"sys/fs/cgroup/cgroup.controllers": ""}, nil, "cgroups", Warn, "systemd.unified_cgroup_hierarchy=1"},
