@@ -200,16 +200,19 @@ func (n *Node) Close() error {
 	var errs []error
 	if n.cmd != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*stopTimeout)
-		if err := n.cri.RemoveAllPods(ctx); err != nil {
-			errs = append(errs, err)
-		}
-		cancel()
-		errs = append(errs, n.stopDaemon())
+		defer cancel()
+		errs = append(errs, n.cri.RemoveAllPods(ctx), n.stopDaemon())
 	}
+	return errors.Join(append(errs, n.Kill())...)
+}
+
+// Kill is Close without asking containerd, for a node with many pods: every
+// process is killed, and what the kernel still knows of the node is removed.
+func (n *Node) Kill() error {
+	errs := []error{n.layout.clean()}
 	if n.cri != nil {
 		errs = append(errs, n.cri.Close())
 	}
-	errs = append(errs, n.layout.clean())
 	if n.lock != nil {
 		errs = append(errs, n.lock.Close())
 	}

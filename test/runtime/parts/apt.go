@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
-	"time"
 )
 
 // Install installs the Debian packages that are missing; it needs root only if
@@ -14,9 +13,9 @@ import (
 func (m *Maker) Install(ctx context.Context, packages ...string) error {
 	cmd := exec.CommandContext(ctx, "hack/install-deps.sh", packages...)
 	cmd.Dir = m.module
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = waitDelay
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = NewLines(m.log), &out
+	cmd.Stdout, cmd.Stderr = NewLines(func(s string) { m.log(strings.TrimSpace(s)) }), &out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("packages %s: %w\n%s", strings.Join(packages, ", "), err, bytes.TrimSpace(out.Bytes()))
 	}

@@ -23,7 +23,7 @@ func (l *Lines) Write(b []byte) (int, error) {
 		if !ok {
 			return len(b), nil
 		}
-		if s := strings.TrimSpace(string(line)); s != "" {
+		if s := strings.TrimRight(string(line), " \t\r"); s != "" {
 			l.log(s)
 		}
 		l.partial = append([]byte(nil), rest...)

@@ -4,6 +4,7 @@
 package parts
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 // containerdVersion is what the scenarios run on. ctd's configuration is in the
 // format of this version.
 const containerdVersion = "v2.4.2"
+
+// waitDelay is how long a command may take to end when it is told to.
+const waitDelay = 5 * time.Second
 
 // Maker makes parts. It is safe for concurrent use if its log is.
 type Maker struct {
@@ -60,7 +64,7 @@ func (m *Maker) Containerd(ctx context.Context) (string, error) {
 		const path = "github.com/containerd/containerd/v2/cmd/"
 		// Static, so that they run in a guest without libraries, and without the
 		// snapshotters that need C libraries.
-		return m.goTool(ctx, "containerd "+containerdVersion, m.module, []string{"GOBIN=" + tmp, "GOGC=400"},
+		return m.goTool(ctx, "containerd "+containerdVersion, []string{"GOBIN=" + tmp, "GOGC=400"},
 			"install", "-v", "-ldflags", "-s -w", "-tags", "no_btrfs no_devmapper no_zfs",
 			path+"containerd@"+containerdVersion,
 			path+"containerd-shim-runc-v2@"+containerdVersion,
@@ -76,7 +80,7 @@ func (m *Maker) Containerd(ctx context.Context) (string, error) {
 // "./cmd/beesting".
 func (m *Maker) Build(ctx context.Context, dir string, packages ...string) error {
 	args := append([]string{"build", "-v", "-trimpath", "-ldflags", "-s -w", "-o", dir + "/"}, packages...)
-	if err := m.goTool(ctx, "beesting", m.module, nil, args...); err != nil {
+	if err := m.goTool(ctx, "beesting", nil, args...); err != nil {
 		return fmt.Errorf("build of %v: %w", packages, err)
 	}
 	return nil
@@ -85,33 +89,38 @@ func (m *Maker) Build(ctx context.Context, dir string, packages ...string) error
 // BuildTest builds a package's tests with a build tag into the static test
 // binary file.
 func (m *Maker) BuildTest(ctx context.Context, file, tag, pkg string) error {
-	err := m.goTool(ctx, "tests", m.module, nil, "test", "-c", "-v", "-trimpath", "-ldflags", "-s -w", "-tags", tag, "-o", file, pkg)
+	err := m.goTool(ctx, "tests", nil, "test", "-c", "-v", "-trimpath", "-ldflags", "-s -w", "-tags", tag, "-o", file, pkg)
 	if err != nil {
 		return fmt.Errorf("tests of %s: %w", pkg, err)
 	}
 	return nil
 }
 
-// BuildNested builds the command at the root of a nested module, static, into
-// the file out. dir is relative to this module.
-func (m *Maker) BuildNested(ctx context.Context, out, dir string) error {
-	err := m.goTool(ctx, filepath.Base(dir), filepath.Join(m.module, dir), nil,
-		"build", "-v", "-trimpath", "-ldflags", "-s -w", "-o", out, ".")
+// Collector builds the OpenTelemetry Collector of the tests, by its own script,
+// and returns its path.
+func (m *Maker) Collector(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, "test/collector/build.sh")
+	cmd.Dir = m.module
+	cmd.WaitDelay = waitDelay
+	cmd.Env = append(os.Environ(), "BEESTING_CACHE="+m.cache)
+	var complaints bytes.Buffer
+	cmd.Stderr = io.MultiWriter(&complaints, NewLines(m.log))
+	out, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("build of %s: %w", dir, err)
+		return "", fmt.Errorf("OpenTelemetry Collector: %w\n%s", err, complaints.Bytes())
 	}
-	return nil
+	return string(bytes.TrimSpace(out)), nil
 }
 
-// goTool runs the go command in dir and logs, every few seconds, how many
-// packages it has compiled so far.
-func (m *Maker) goTool(ctx context.Context, what, dir string, env []string, args ...string) error {
+// goTool runs the go command in the module's directory and logs, every few
+// seconds, how many packages it has compiled so far.
+func (m *Maker) goTool(ctx context.Context, what string, env []string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
+	cmd.Dir = m.module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = waitDelay
 	p := newProgress(what, m.log)
 	defer p.stop()
 	cmd.Stdout, cmd.Stderr = p, p

@@ -44,7 +44,7 @@ const (
 func Choose(want, kernel string) (Place, error) {
 	switch want {
 	case VM:
-		return Place{Kernel: kernel, Why: "in a VM, as asked for"}, nil
+		return Place{Kernel: kernel, Why: "in a VM with kernel " + kernel + ", as asked for"}, nil
 	case Auto, Host:
 	default:
 		return Place{}, fmt.Errorf("place %q: want %s, %s or %s", want, Auto, Host, VM)
@@ -56,7 +56,7 @@ func Choose(want, kernel string) (Place, error) {
 	case want == Host:
 		return Place{}, fmt.Errorf("this machine can't run it: %s", reason)
 	default:
-		return Place{Kernel: kernel, Why: "in a VM: on this machine " + reason}, nil
+		return Place{Kernel: kernel, Why: "in a VM with kernel " + kernel + ": on this machine " + reason}, nil
 	}
 }
 
@@ -70,10 +70,21 @@ func hostRefusal() string {
 		if a.Err == nil {
 			return ""
 		}
-		text := strings.Join(strings.Fields(a.Err.Error()), " ")
-		reasons = append(reasons, fmt.Sprintf("%s: %s", a.Mode, text))
+		reasons = append(reasons, fmt.Sprintf("%s: %s", a.Mode, brief(a.Err)))
 	}
 	return "no attach mode works (" + strings.Join(reasons, "; ") + ")"
+}
+
+// brief is the start of an error, for a list in one line; `beesting check` has
+// the whole of it.
+func brief(err error) string {
+	const most = 70
+	text, _, _ := strings.Cut(err.Error(), " (")
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return text
 }
 
 // Prepare fetches what a boot needs and is not built here. It may run beside
