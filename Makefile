@@ -96,6 +96,9 @@ test-collector: ## What a real Collector receives from the exporter.
 test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
 	@$(STEP) 'test-vm $(KERNELS)' go run ./test/vm/cmd/vm test \
 	  -kernels "$$(echo $(KERNELS) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs $(VM_PACKAGES)
+	@$(STEP) 'test-vm $(KERNEL) lockdown=confidentiality' go run ./test/vm/cmd/vm test \
+	  -kernels $(KERNEL) -append lockdown=confidentiality -fs ext4 -fs xfs -fs btrfs \
+	  -run 'TestModesOfThisKernel|TestSensor/(lsm|fentry)/(attribution|short|entry|overlay|paths)' ./bpf
 
 .PHONY: test-vm-harness
 test-vm-harness: ## What the VM harness says of guests that exit, hang and panic.
