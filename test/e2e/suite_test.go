@@ -20,6 +20,7 @@ var (
 	bundleDir    = flag.String("bundle", "", "directory with containerd, runc and images")
 	beestingFile = flag.String("beesting", "", "the beesting executable")
 	collectorExe = flag.String("collector", "", "the OpenTelemetry Collector")
+	attachMode   = flag.String("mode", "auto", "how the agent attaches")
 )
 
 // patience is how long a single step may take under an emulated CPU before it
@@ -140,7 +141,7 @@ func newSuite(t *testing.T) *suite {
 		Binary:    need(t, "beesting", beestingFile),
 		Dir:       filepath.Join(node.Dir(), "agent"),
 		NRISocket: node.NRISocket(),
-		Tokens:    tokens,
+		Tokens:    "sensor: {mode: " + *attachMode + "}\n" + tokens,
 	}}
 	s.startAgent(t)
 	t.Cleanup(func() { _ = s.agent.Kill() })
@@ -160,6 +161,19 @@ func (s *suite) startAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.agent = agent
+}
+
+// attached checks that the agent attaches in the mode that it was told to.
+func (s *suite) attached(t *testing.T) {
+	t.Helper()
+	status, err := s.agent.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *attachMode != "auto" && status.Mode != *attachMode {
+		t.Errorf("the agent is attached as %q, want %q", status.Mode, *attachMode)
+	}
+	t.Logf("attached as %s", status.Mode)
 }
 
 // stopAgent ends the suite's agent in the way of an operator; all it reported

@@ -114,6 +114,7 @@ func cat(path string) actor {
 
 // touch: one process reads one token, once.
 func (s *suite) touch(t *testing.T) {
+	s.attached(t)
 	b := s.runForever(t, pod{ns: "shop", name: "web", labels: map[string]string{"app": "web"}})
 	if got := s.exec(t, b, "cat", awsPath); !strings.Contains(got, "AKIAIOSFODNN7EXAMPLE") {
 		t.Errorf("the token reads %q", got)

@@ -63,11 +63,11 @@ func run(ctx context.Context, o options, s *steps) error {
 		return err
 	}
 	m := parts.New(cache, module, s.say)
-	where, err := place.Choose(o.where, o.kernel)
+	where, why, err := place.Choose(o.where, o.kernel)
 	if err != nil {
 		return err
 	}
-	s.say("this will run " + where.Why)
+	s.say("this will run " + why)
 
 	bin := filepath.Join(cache, "run")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
@@ -106,14 +106,14 @@ func ignoreCanceled(err error) error {
 
 // fly runs the scenario and turns its exit code into an error.
 func fly(ctx context.Context, m *parts.Maker, where place.Place, bundle parts.Bundle, bin string, env []string, s *steps) error {
-	if where.Kernel != "" {
+	if where.VM {
 		env = guestEnv(env)
 	}
 	code, err := where.Run(ctx, m, place.Job{
 		Bundle:   bundle,
 		Programs: map[string]string{"beesting": filepath.Join(bin, "beesting"), "flight": filepath.Join(bin, "flight")},
-		Args: func(bin, bundle string) []string {
-			return []string{"flight", "-bundle", bundle, "-beesting", filepath.Join(bin, "beesting")}
+		Commands: func(bin, bundle string) [][]string {
+			return [][]string{{"flight", "-bundle", bundle, "-beesting", filepath.Join(bin, "beesting")}}
 		},
 		Env:     env,
 		Net:     len(env) > 0,

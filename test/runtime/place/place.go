@@ -22,14 +22,13 @@ import (
 
 // guestMemory holds the disk's page cache, containerd, its shims and what
 // containers write (their file systems are on a tmpfs), in MiB.
-const guestMemory = 1536
+const guestMemory = 1280
 
-// Place is where scenarios run.
+// Place is where scenarios run. The zero value is this machine.
 type Place struct {
-	// Kernel is the VM's kernel; empty on this machine.
+	// VM says that they run in a VM, with the given Debian kernel.
+	VM     bool
 	Kernel string
-	// Why says in one line what was chosen and for what reason.
-	Why string
 }
 
 // The values that Choose takes.
@@ -40,23 +39,25 @@ const (
 )
 
 // Choose takes this machine if its kernel lets a program attach, else a VM with
-// the given kernel. want is Auto, or Host or VM to have it one way.
-func Choose(want, kernel string) (Place, error) {
+// the given kernel; want is Auto, or Host or VM to have it one way. why says in
+// one line what was chosen and for what reason.
+func Choose(want, kernel string) (p Place, why string, err error) {
+	inVM := Place{VM: true, Kernel: kernel}
 	switch want {
 	case VM:
-		return Place{Kernel: kernel, Why: "in a VM with kernel " + kernel + ", as asked for"}, nil
+		return inVM, "in a VM with kernel " + kernel + ", as asked for", nil
 	case Auto, Host:
 	default:
-		return Place{}, fmt.Errorf("place %q: want %s, %s or %s", want, Auto, Host, VM)
+		return Place{}, "", fmt.Errorf("place %q: want %s, %s or %s", want, Auto, Host, VM)
 	}
 	reason := hostRefusal()
 	switch {
 	case reason == "":
-		return Place{Why: "on this machine: its kernel lets programs attach"}, nil
+		return Place{}, "on this machine: its kernel lets programs attach", nil
 	case want == Host:
-		return Place{}, fmt.Errorf("this machine can't run it: %s", reason)
+		return Place{}, "", fmt.Errorf("this machine can't run it: %s", reason)
 	default:
-		return Place{Kernel: kernel, Why: "in a VM with kernel " + kernel + ": on this machine " + reason}, nil
+		return inVM, "in a VM with kernel " + kernel + ": on this machine " + reason, nil
 	}
 }
 
@@ -90,7 +91,7 @@ func brief(err error) string {
 // Prepare fetches what a boot needs and is not built here. It may run beside
 // the builds, which wait for the processor while this waits for the network.
 func (p Place) Prepare(ctx context.Context, m *parts.Maker, log func(string)) error {
-	if p.Kernel == "" {
+	if !p.VM {
 		return nil
 	}
 	if err := m.Install(ctx, "qemu-system-x86", "busybox-static", "e2fsprogs"); err != nil {
@@ -100,16 +101,16 @@ func (p Place) Prepare(ctx context.Context, m *parts.Maker, log func(string)) er
 	return err
 }
 
-// Job is one program to run.
+// Job is what to run: commands, one after the other, whatever they end with.
 type Job struct {
 	Bundle parts.Bundle
 	// Programs are files of this machine by the name under which the job finds
-	// them; the first argument is one of those names.
+	// them; the first word of a command is one of those names.
 	Programs map[string]string
-	// Args makes the command line from the directories in which, where it runs,
-	// the programs and the bundle are.
-	Args func(bin, bundle string) []string
-	Env  []string
+	// Commands makes the command lines from the directories in which, where
+	// they run, the programs and the bundle are.
+	Commands func(bin, bundle string) [][]string
+	Env      []string
 	// Net gives a guest a network; the loopback of this machine is HostAlias.
 	Net            bool
 	Timeout        time.Duration
@@ -121,9 +122,10 @@ type Job struct {
 // HostAlias is this machine's loopback as a guest sees it.
 const HostAlias = "10.0.2.2"
 
-// Run runs the job and returns its exit code.
+// Run runs the job and returns the exit code of the first command that failed;
+// 0 if none did.
 func (p Place) Run(ctx context.Context, m *parts.Maker, j Job) (int, error) {
-	if p.Kernel == "" {
+	if !p.VM {
 		return runHost(ctx, j)
 	}
 	disk, err := m.Disk(ctx, j.Bundle, j.Programs)
@@ -131,20 +133,31 @@ func (p Place) Run(ctx context.Context, m *parts.Maker, j Job) (int, error) {
 		return -1, err
 	}
 	j.Log("booting kernel " + p.Kernel + " under QEMU")
-	args := j.Args(parts.GuestBin, parts.GuestBundle)
-	return vm.Run(ctx, vm.Config{
+	var jobs []vm.Job
+	for _, args := range j.Commands(parts.GuestBin, parts.GuestBundle) {
+		args[0] = path.Join(parts.GuestBin, args[0])
+		jobs = append(jobs, vm.Job{Args: args, Env: j.Env})
+	}
+	results, _, err := vm.RunJobs(ctx, vm.Config{
 		Kernel:    p.Kernel,
 		MemoryMiB: guestMemory,
 		Disk:      disk,
 		Modules:   []string{"overlay"},
 		Net:       j.Net,
-		Env:       j.Env,
-		Command:   append([]string{path.Join(parts.GuestBin, args[0])}, args[1:]...),
 		Stdout:    j.Stdout,
 		Stderr:    j.Stderr,
 		Timeout:   j.Timeout,
 		Progress:  parts.NewLines(j.Log),
-	})
+	}, jobs, nil)
+	if err != nil {
+		return -1, err
+	}
+	for _, r := range results {
+		if r.Err != nil || r.ExitCode != 0 {
+			return r.ExitCode, r.Err
+		}
+	}
+	return 0, nil
 }
 
 func runHost(ctx context.Context, j Job) (int, error) {
@@ -164,15 +177,28 @@ func runHost(ctx context.Context, j Job) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.Timeout)
 	defer cancel()
-	args := j.Args(bin, string(j.Bundle))
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, args[0]), args[1:]...)
+	first := 0
+	for _, args := range j.Commands(bin, string(j.Bundle)) {
+		code, err := runCommand(ctx, j, filepath.Join(bin, args[0]), args[1:])
+		if err != nil {
+			return -1, err
+		}
+		if first == 0 {
+			first = code
+		}
+	}
+	return first, nil
+}
+
+func runCommand(ctx context.Context, j Job, program string, args []string) (int, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), j.Env...)
 	cmd.Stdout, cmd.Stderr = j.Stdout, j.Stderr
 	// The program takes down what it started; only then it ends.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = cmd.Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return exit.ExitCode(), nil

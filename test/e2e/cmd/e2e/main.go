@@ -1,7 +1,9 @@
 // Command e2e builds what the end-to-end tests need and runs them, on this
-// machine if its kernel lets programs attach, else in a VM for each kernel.
+// machine if its kernel lets programs attach, else in VMs, one for each kernel
+// and attach mode.
 //
-//	go run ./test/e2e/cmd/e2e [-kernels 6.12] [-smoke 6.1,newest] [-where auto|host|vm] [-run REGEXP]
+//	go run ./test/e2e/cmd/e2e [-kernels 6.12] [-smoke "6.1 newest"] [-modes "lsm fentry kprobe"]
+//	    [-where auto|host|vm] [-run REGEXP] [-j N] [-update]
 package main
 
 import (
@@ -9,11 +11,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
+	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,24 +23,21 @@ import (
 	"github.com/beesting-otel/beesting/test/runtime/place"
 )
 
-// smoke are the scenarios that a kernel could change; the rest is about the
-// runtime and the agent.
-const smoke = "TestContainerd/(Touch|ProcessIdentity|FirstInstruction|TwoPods|Parallel200|AgentRestart)$"
-
-// timeout is of one kernel, from power-on to power-off.
-const timeout = 15 * time.Minute
-
 type options struct {
-	where, kernels, smoke, run string
-	update                     bool
+	where, kernels, smoke, modes, run string
+	parallel                          int
+	update                            bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.where, "where", place.Auto, "where the tests run: auto, host or vm")
-	flag.StringVar(&o.kernels, "kernels", "6.12", "kernels for all scenarios, separated by commas")
-	flag.StringVar(&o.smoke, "smoke", "", "kernels for the scenarios that depend on the kernel")
+	flag.StringVar(&o.kernels, "kernels", "6.12", "kernels for all scenarios")
+	flag.StringVar(&o.smoke, "smoke", "", "kernels for the scenarios that depend on the kernel, in each of -modes")
+	flag.StringVar(&o.modes, "modes", "lsm fentry kprobe", "attach modes of -smoke")
 	flag.StringVar(&o.run, "run", "", "regular expression of tests, as `go test -run` takes it")
+	// An emulated processor keeps one of this machine's busy.
+	flag.IntVar(&o.parallel, "j", runtime.NumCPU(), "how many VMs run at a time")
 	flag.BoolVar(&o.update, "update", false, "write the golden files anew")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -59,34 +58,29 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	begin := time.Now()
-	log := func(line string) { fmt.Fprintf(os.Stderr, "[%4.0fs] %s\n", time.Since(begin).Seconds(), line) }
-	m := parts.New(cache, module, log)
+	p := &printer{begin: time.Now()}
+	m := parts.New(cache, module, p.say)
+	where, why, err := place.Choose(o.where, o.kernels)
+	if err != nil {
+		return err
+	}
+	p.say("tests run " + why)
+	runs := plan(o)
+	if !where.VM {
+		// One kernel, and the tests would get in each other's way.
+		runs, o.parallel = onHost(runs), 1
+	}
+	for _, r := range runs {
+		if err := r.place.Prepare(ctx, m, p.say); err != nil {
+			return err
+		}
+	}
 	job, err := build(ctx, m, filepath.Join(cache, "e2e"))
 	if err != nil {
 		return err
 	}
-	job.Log = log
-	var errs []error
-	for i, kernel := range append(split(o.kernels), split(o.smoke)...) {
-		where, err := place.Choose(o.where, kernel)
-		if err != nil {
-			return err
-		}
-		if i > 0 && where.Kernel == "" {
-			break // this machine has one kernel
-		}
-		pattern := o.run
-		if pattern == "" && i >= len(split(o.kernels)) {
-			pattern = smoke
-		}
-		errs = append(errs, runOne(ctx, m, where, job, pattern, o.update))
-	}
-	return errors.Join(errs...)
-}
-
-func split(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+	job.Log = p.say
+	return runAll(ctx, m, job, runs, o, p)
 }
 
 // build makes everything that does not depend on where the tests run.
@@ -98,16 +92,17 @@ func build(ctx context.Context, m *parts.Maker, bin string) (place.Job, error) {
 		Programs: map[string]string{
 			"beesting": filepath.Join(bin, "beesting"),
 			"e2e.test": filepath.Join(bin, "e2e.test"),
+			"ctd.test": filepath.Join(bin, "ctd.test"),
 		},
 		Timeout: timeout,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
 	}
 	if err := m.Build(ctx, bin, "./cmd/beesting"); err != nil {
 		return j, err
 	}
-	if err := m.BuildTest(ctx, j.Programs["e2e.test"], "e2e", "./test/e2e"); err != nil {
-		return j, err
+	for name, pkg := range map[string]string{"e2e.test": "./test/e2e", "ctd.test": "./test/runtime/ctd"} {
+		if err := m.BuildTest(ctx, j.Programs[name], "e2e", pkg); err != nil {
+			return j, err
+		}
 	}
 	otelcol, err := m.Collector(ctx)
 	if err != nil {
@@ -118,40 +113,33 @@ func build(ctx context.Context, m *parts.Maker, bin string) (place.Job, error) {
 	return j, err
 }
 
-func runOne(ctx context.Context, m *parts.Maker, where place.Place, j place.Job, pattern string, update bool) error {
-	j.Log("tests run " + where.Why)
-	var golden goldenFiles
-	if update {
-		j.Stdout = io.MultiWriter(j.Stdout, parts.NewLines(golden.line))
+// runAll runs the tests, o.parallel at a time, and ends with a table.
+func runAll(ctx context.Context, m *parts.Maker, job place.Job, runs []testRun, o options, p *printer) error {
+	verdicts := make([]error, len(runs))
+	took := make([]time.Duration, len(runs))
+	turn := make(chan struct{}, max(1, o.parallel))
+	var wg sync.WaitGroup
+	for i, r := range runs {
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			begin := time.Now()
+			verdicts[i] = r.run(ctx, m, job, o, p)
+			took[i] = time.Since(begin)
+		})
 	}
-	begin := time.Now()
-	j.Args = func(bin, bundle string) []string {
-		args := []string{
-			"e2e.test", "-test.v", "-test.timeout", timeout.String(),
-			"-bundle", bundle, "-beesting", filepath.Join(bin, "beesting"), "-collector", filepath.Join(bin, "otelcol"),
+	wg.Wait()
+	failed := 0
+	for i, r := range runs {
+		verdict := "passed"
+		if verdicts[i] != nil {
+			verdict = "FAILED: " + verdicts[i].Error()
+			failed++
 		}
-		if pattern != "" {
-			args = append(args, "-test.run", pattern)
-		}
-		if update {
-			args = append(args, "-update")
-		}
-		return args
+		p.say(fmt.Sprintf("%-16s %4.0f s  %s", r.name(), took[i].Seconds(), verdict))
 	}
-	code, err := where.Run(ctx, m, j)
-	if err == nil && code != 0 {
-		err = fmt.Errorf("tests failed (exit code %d)", code)
+	if failed > 0 {
+		return errors.New("tests failed")
 	}
-	name := where.Kernel
-	if name == "" {
-		name = "this machine"
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if err := golden.write(); err != nil {
-		return err
-	}
-	j.Log(fmt.Sprintf("%s: passed in %.0f s", name, time.Since(begin).Seconds()))
 	return nil
 }
