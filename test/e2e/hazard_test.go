@@ -46,7 +46,7 @@ func (s *suite) readOnlyVolume(t *testing.T) {
 	s.exec(t, b, "cat", awsPath)
 	got := s.expect(t, 1, b.owns)
 	s.complete(t, got[0], b, "aws", awsPath, cat(awsPath))
-	s.lacking(t, s.agent, b, 2, "read-only")
+	s.lacking(t, s.agent, b, tokenCount-1, "read-only")
 }
 
 // lacking checks that status tells of a container with too few tokens, and why.
@@ -63,9 +63,38 @@ func (s *suite) lacking(t *testing.T, agent *agentproc.Agent, b *box, planted in
 	if err != nil {
 		t.Fatalf("%v\n%s", err, agent.LogTail())
 	}
-	if last.Wanted != 3 || last.Planted != planted || !strings.Contains(last.Why, why) {
-		t.Errorf("status says %+v, want %d of 3 planted because of %q", last, planted, why)
+	if last.Wanted != tokenCount || last.Planted != planted || !strings.Contains(last.Why, why) {
+		t.Errorf("status says %+v, want %d of %d planted because of %q", last, planted, tokenCount, why)
 	}
+}
+
+// linkToReadOnlyVolume: a link in the image leads a token into a read-only
+// volume, which nobody can know before the container's files are there. runc
+// can't start that container. The next attempt, as a kubelet makes it, has to
+// start, without tokens.
+func (s *suite) linkToReadOnlyVolume(t *testing.T) {
+	p := pod{
+		ns: "shop", name: "odd", command: []string{"sleep", "36000"},
+		mounts: []cri.Mount{{HostPath: s.volume(t, "odd"), ContainerPath: "/data", ReadOnly: true}},
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	b := s.create(t, p)
+	if err := s.node.CRI().StartContainer(ctx, b.id); err == nil {
+		s.exec(t, b, "cat", oddPath) // better than hoped for; then it has to be right
+		s.expect(t, 1, b.owns)
+		return
+	}
+	if err := s.node.CRI().RemoveContainer(ctx, b.id); err != nil {
+		t.Fatal(err)
+	}
+	b.id = s.addContainer(ctx, t, b, p)
+	if err := s.node.CRI().StartContainer(ctx, b.id); err != nil {
+		t.Fatalf("the second attempt: %v", err)
+	}
+	s.mustRun(t, b)
+	s.absent(t, b, awsPath)
+	s.lacking(t, s.agent, b, 0, "did not start")
 }
 
 // volume makes a directory with a file of its own.

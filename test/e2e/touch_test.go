@@ -18,6 +18,10 @@ import (
 	"github.com/beesting-otel/beesting/test/runtime/image"
 )
 
+// churnPatience is for 50 containers, which take 70 to 90 s on an emulated CPU
+// that nobody else slows down.
+const churnPatience = 12 * time.Minute
+
 // actor is who a record should name.
 type actor struct {
 	exe  string
@@ -249,12 +253,14 @@ func (s *suite) unmatchedPod(t *testing.T) {
 // none incomplete.
 func (s *suite) parallel(t *testing.T) {
 	const n = 200
+	s.attached(t)
 	b := s.runForever(t, pod{ns: "bank", name: "busy"})
 	done := timed(t, "200 processes")
 	s.exec(t, b, "sh", "-c", fmt.Sprintf("for i in $(seq %d); do cat %s >/dev/null & done; wait", n, dbPath))
 	done()
 	pids := map[int64]bool{}
-	for _, r := range s.expect(t, n, b.owns) {
+	want := n - s.skipped(t, b, n)
+	for _, r := range s.expect(t, want, b.owns) {
 		s.complete(t, r, b, "db", dbPath, cat(dbPath))
 		pid, _ := r.Int("process.pid")
 		pids[pid] = true
@@ -262,9 +268,36 @@ func (s *suite) parallel(t *testing.T) {
 			t.Fatalf("the record that is not right: %+v", r)
 		}
 	}
-	if len(pids) != n {
-		t.Errorf("%d different processes, want %d", len(pids), n)
+	if len(pids) != want {
+		t.Errorf("%d different processes, want %d", len(pids), want)
 	}
+}
+
+// skipped is how many of n touches of a container's token the kernel skipped.
+// That is none but for an fentry program on a kernel that preempts: the
+// trampoline does not run a program that another task, preempted, is inside of
+// on the same processor (__bpf_prog_enter_recur, docs/kernel.md). Each of them
+// must have been counted.
+func (s *suite) skipped(t *testing.T, b *box, n int) int {
+	t.Helper()
+	if *attachMode != "fentry" {
+		return 0
+	}
+	s.barrier(t)
+	got, err := s.agent.All(func(r agentproc.Record) bool { return b.owns(r) && !s.claimed[uid(r)] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := s.agent.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing, counted := n-len(got), status.Events.Lost["recursion"]
+	if missing < 0 || uint64(missing) > counted {
+		t.Fatalf("%d of %d touches are reported, and %d are counted as lost by recursion", len(got), n, counted)
+	}
+	t.Logf("%d of %d touches were skipped by the kernel; it counts %d", missing, n, counted)
+	return missing
 }
 
 // churn: 50 containers with tokens come and go, and nobody touches one. That
@@ -272,7 +305,7 @@ func (s *suite) parallel(t *testing.T) {
 func (s *suite) churn(t *testing.T) {
 	const n = 50
 	defer timed(t, fmt.Sprintf("%d containers", n))()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), churnPatience)
 	defer cancel()
 	b := s.runForever(t, pod{ns: "shop", name: "churn"})
 	rt := s.node.CRI()

@@ -35,6 +35,7 @@ func Set(arch string, pause, busybox, first []byte) []Image {
 func busyboxFiles(busybox []byte) []File {
 	files := []File{
 		{Path: "bin", Mode: 0o755, Dir: true},
+		{Path: "data", Mode: 0o755, Dir: true},
 		{Path: "etc", Mode: 0o755, Dir: true},
 		{Path: "root", Mode: 0o700, Dir: true},
 		{Path: "run", Mode: 0o755, Dir: true},
@@ -44,6 +45,8 @@ func busyboxFiles(busybox []byte) []File {
 		// Absolute, as in Debian's and Alpine's images: whoever follows it
 		// through /proc/PID/root without RESOLVE_IN_ROOT lands on the host.
 		{Path: "var/run", Link: "/run"},
+		// A link that nobody would guess, to where a volume may be mounted.
+		{Path: "opt", Link: "/data"},
 		{Path: "etc/passwd", Mode: 0o644, Content: []byte("root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/:/bin/sh\n")},
 		{Path: "etc/group", Mode: 0o644, Content: []byte("root:x:0:\napp:x:1000:\n")},
 		{Path: "bin/busybox", Mode: 0o755, Content: busybox},
