@@ -15,7 +15,7 @@ KERNEL ?= 6.12
 # The end-to-end scenarios run in full on the first, those that depend on the
 # kernel on the others too.
 E2E_KERNELS ?= 6.12
-E2E_SMOKE ?= 6.1 newest
+E2E_SMOKE ?= 6.1 6.12 newest
 BENCH_KERNELS ?= 6.1 6.12
 # How long each fuzz target looks for new input.
 FUZZTIME ?= 5s
