@@ -204,6 +204,12 @@ func (t *testRun) boot(ctx context.Context) []TestResult {
 	guest.Files = files
 	guest.Stdout, guest.Stderr = &t.buf, &t.buf
 	_, boot, err := RunJobs(ctx, guest, jobs, t.jobDone)
+	if errors.Is(err, ErrEmulator) {
+		fmt.Fprintf(t.cfg.Output, "%v\n     %s: all of it once more\n", err, t.kernel)
+		t.results = nil
+		t.buf.Reset()
+		_, boot, err = RunJobs(ctx, guest, jobs, t.jobDone)
+	}
 	if boot.Wall > 0 {
 		fmt.Fprintf(t.cfg.Output, "     %s: %s, booted in %.1fs\n", t.kernel, boot.Kernel.Release, boot.Wall.Seconds())
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -126,6 +127,8 @@ func explain(ctx context.Context, err error, s *session, console *tail, complain
 	case errors.Is(err, errGuest):
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+	case impossibleFlags(console.last(tailLines)):
+		err = ErrEmulator
 	case console.contains("Kernel panic"):
 		err = errors.New("the kernel panicked")
 	default:
@@ -135,7 +138,7 @@ func explain(ctx context.Context, err error, s *session, console *tail, complain
 	if s.boot.Wall > 0 {
 		where = fmt.Sprintf("in command %d of %d", min(len(s.results)+1, s.jobs), s.jobs)
 	}
-	text := console.last(40)
+	text := console.last(tailLines)
 	if q := strings.TrimSpace(string(complaints)); q != "" {
 		text += "\nqemu: " + q
 	}
@@ -143,6 +146,23 @@ func explain(ctx context.Context, err error, s *session, console *tail, complain
 		text = "(nothing)"
 	}
 	return fmt.Errorf("%w, %s; the console's last lines:\n%s", err, where, text)
+}
+
+// ErrEmulator: the kernel crashed with flags that no processor can have. QEMU
+// 7.2 does that to 6.18 once in a while: the flags of an interrupted decrement
+// (SLUB's preempt count, in kmem_cache_alloc_node) hold an operand's bits. It
+// says nothing of what ran in the guest, so it may be run again.
+var ErrEmulator = errors.New("the emulator broke the processor's flags")
+
+// impossibleFlags looks for a register dump in which a bit of EFLAGS from 22 on
+// is set; all of these are zero (Intel SDM, volume 1, 3.4.3).
+func impossibleFlags(console string) bool {
+	for _, m := range regexp.MustCompile(`EFLAGS: ([0-9a-f]{8})\b`).FindAllStringSubmatch(console, -1) {
+		if flags, err := strconv.ParseUint(m[1], 16, 32); err == nil && flags>>22 != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // startProcess starts cmd. stop kills it, exited is closed when it has ended.
@@ -256,6 +276,9 @@ type tail struct {
 
 // tailSize is how much of the console is kept: a panic with its call trace.
 const tailSize = 16 << 10
+
+// tailLines is how much of that is shown: the trace and both register dumps.
+const tailLines = 120
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()

@@ -114,3 +114,19 @@ func TestMirrorsFrom(t *testing.T) {
 		t.Errorf("no Debian: got %q and %q", main, security)
 	}
 }
+
+func TestImpossibleFlags(t *testing.T) {
+	tests := map[string]bool{
+		"[   29.02] RSP: 0018:ff6709c1406fbbd0 EFLAGS: 9c578202": true, // as seen
+		"[   29.02] RSP: 002b:0000288ec0e73240 EFLAGS: 00000206": false,
+		"EFLAGS: 00250202\nEFLAGS: 00010246":                     false, // id, virtual interrupts, alignment, resume
+		"EFLAGS: 00400202":                                       true,
+		"EFLAGS: zzzzzzzz EFLAGS: 1":                             false,
+		"Kernel panic - not syncing":                             false,
+	}
+	for console, want := range tests {
+		if impossibleFlags(console) != want {
+			t.Errorf("%q: not %v", console, want)
+		}
+	}
+}

@@ -138,7 +138,7 @@ func (p Place) Run(ctx context.Context, m *parts.Maker, j Job) (int, error) {
 		args[0] = path.Join(parts.GuestBin, args[0])
 		jobs = append(jobs, vm.Job{Args: args, Env: j.Env})
 	}
-	results, _, err := vm.RunJobs(ctx, vm.Config{
+	cfg := vm.Config{
 		Kernel:    p.Kernel,
 		MemoryMiB: guestMemory,
 		Disk:      disk,
@@ -148,7 +148,13 @@ func (p Place) Run(ctx context.Context, m *parts.Maker, j Job) (int, error) {
 		Stderr:    j.Stderr,
 		Timeout:   j.Timeout,
 		Progress:  parts.NewLines(j.Log),
-	}, jobs, nil)
+	}
+	results, _, err := vm.RunJobs(ctx, cfg, jobs, nil)
+	if errors.Is(err, vm.ErrEmulator) {
+		j.Log(err.Error())
+		j.Log("booting kernel " + p.Kernel + " once more")
+		results, _, err = vm.RunJobs(ctx, cfg, jobs, nil)
+	}
 	if err != nil {
 		return -1, err
 	}
