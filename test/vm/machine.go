@@ -148,10 +148,11 @@ func explain(ctx context.Context, err error, s *session, console *tail, complain
 	return fmt.Errorf("%w, %s; the console's last lines:\n%s", err, where, text)
 }
 
-// ErrEmulator: the kernel crashed with flags that no processor can have. QEMU
-// 7.2 does that to 6.18 once in a while: the flags of an interrupted decrement
-// (SLUB's preempt count, in kmem_cache_alloc_node) hold an operand's bits. It
-// says nothing of what ran in the guest, so it may be run again.
+// ErrEmulator is returned when the kernel crashed with flags that no processor
+// can have. QEMU 7.2 does that to 6.18 once in a while: the flags of an
+// interrupted decrement (SLUB's preempt count, in kmem_cache_alloc_node) hold an
+// operand's bits. It says nothing of what ran in the guest, so it may be run
+// again.
 var ErrEmulator = errors.New("the emulator broke the processor's flags")
 
 // impossibleFlags looks for a register dump in which a bit of EFLAGS from 22 on
