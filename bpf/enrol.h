@@ -8,8 +8,14 @@ static __noinline int enrol_inode(struct file *file, __u64 watched_by)
 {
 	struct inode *inode = LOAD(file, f_inode);
 	struct watch w = {};
+	__u32 tid = self_tid();
 
-	if (self_tid() != enrol.tid)
+	/*
+	 * The variable may have been cleared since the caller looked, and a
+	 * stranger's tid is zero as well. The enrolling thread itself can't
+	 * meet that: it clears the variable after its open.
+	 */
+	if (!tid || tid != enrol.tid)
 		return 0;
 	if (enrol.op == ENROL_REMOVE) {
 		if (watched_by == enrol.placement && !watch_remove(inode))

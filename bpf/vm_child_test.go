@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +37,17 @@ func childMain() (code int, ok bool) {
 		var f *os.File
 		if f, err = os.OpenFile(os.Args[1], os.O_WRONLY|os.O_APPEND, 0); err == nil {
 			err = f.Close()
+		}
+	case "open-loop":
+		for deadline := time.Now().Add(4 * time.Second); time.Now().Before(deadline); {
+			for _, path := range os.Args[1:] {
+				fd, openErr := unix.Open(path, unix.O_RDONLY, 0)
+				if openErr != nil {
+					err = openErr
+					break
+				}
+				unix.Close(fd)
+			}
 		}
 	case "io_uring":
 		err = openByRing(os.Args[1], os.Args[2])
@@ -212,6 +224,40 @@ func testWaysToOpen(t *testing.T, s *Sensor) {
 		t.Fatalf("creat: %v: %s", err, out)
 	}
 	one(t, s)
+}
+
+// Other processes' opens at the moment when an enrolment ends are not enrolled.
+func testEnrolmentIsOwn(t *testing.T, s *Sensor) {
+	dir := publicDir(t, "")
+	var others []string
+	for i := range 8 {
+		others = append(others, filepath.Join(dir, fmt.Sprint(i)))
+		put(t, others[i], nil)
+	}
+	cmd := child("open-loop", others...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	path := token(t, dir)
+	rounds := 0
+	for running := true; running; rounds++ {
+		if err := watch(t, s, path, 1).Close(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = false
+		default:
+		}
+	}
+	if events := drain(t, s); len(events) != 0 {
+		t.Errorf("%d events of files that nobody watches after %d rounds: %+v", len(events), rounds, events[0])
+	}
 }
 
 func testLongArguments(t *testing.T, s *Sensor) {

@@ -77,6 +77,7 @@ func TestSensor(t *testing.T) {
 		{"own opens", testOwnOpensAreNoEvents},
 		{"watch ends", testWatchEnds},
 		{"refusals", testWatchRefuses},
+		{"enrolment is own", testEnrolmentIsOwn},
 		{"inode reuse", testInodeReuse},
 		{"entry process", testEntryProcess},
 		{"long arguments", testLongArguments},

@@ -84,9 +84,29 @@ func (s *Sensor) add(f *os.File, placement uint64) (*os.File, error) {
 	return nil, errors.Join(err, pin.Close())
 }
 
-// enrol opens f once more from a thread that the program recognises, and
-// returns the new file and what the program did on the way.
+// enrolTries bounds how often an enrolment is repeated that the program did not
+// see. Only fentry programs on a kernel that preempts are skipped now and then,
+// see NotePreempts; a program that never runs is found out by the self-test.
+const enrolTries = 16
+
+// enrol opens f once more until the program has seen it, and returns the new
+// file and what the program did.
 func (s *Sensor) enrol(f *os.File, placement uint64, op uint32) (*os.File, lsmEnrolment, error) {
+	for try := 1; ; try++ {
+		again, result, err := s.enrolOnce(f, placement, op)
+		seen := result.Done != 0 || result.Failed != 0 || result.Conflict != 0
+		if err != nil || seen || try == enrolTries {
+			return again, result, err
+		}
+		if err := again.Close(); err != nil {
+			return nil, result, fmt.Errorf("enrolment: %w", err)
+		}
+		runtime.Gosched()
+	}
+}
+
+// enrolOnce opens f once more from a thread that the program recognises.
+func (s *Sensor) enrolOnce(f *os.File, placement uint64, op uint32) (*os.File, lsmEnrolment, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
