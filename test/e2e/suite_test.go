@@ -287,7 +287,7 @@ func bodies(recs []agentproc.Record) string {
 		if i == 10 {
 			return out + fmt.Sprintf("\n… and %d more", len(recs)-i)
 		}
-		out += "\n" + r.Body
+		out += fmt.Sprintf("\n%s (at %s, inode %s on %s)", r.Body, r.Timestamp, r.Text("file.inode"), r.Text("honeytoken.file.device"))
 	}
 	return out
 }
