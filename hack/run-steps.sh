@@ -18,8 +18,8 @@ trap '[ -z "$running" ] || kill -TERM "$running"; exit 130' INT TERM
 for step in "$@"; do
   target=${step%:*} limit=${step#*:}
   start=$SECONDS
-  timeout --kill-after=20 "$limit" hack/step.sh "$target" \
-    "${MAKE:-make}" --no-print-directory "$target" </dev/null &
+  printf '\n##### %s\n' "$target"
+  timeout --kill-after=20 "$limit" "${MAKE:-make}" --no-print-directory "$target" </dev/null &
   running=$!
   wait "$running"
   status=$?
