@@ -60,9 +60,9 @@ clean: ## Remove what was built in the tree; the cache stays.
 # Limits in seconds for a cold run on two slow cores, with room to spare.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
-	@hack/run-steps.sh lint:1500 verify-generate:600 cross:900 collector:1200 \
-	  test-unit:1200 test-collector:1200 fuzz-seeds:900 test-vm:3000 \
-	  test-vm-harness:900 test-e2e:3000
+	@hack/run-steps.sh lint:1200 verify-generate:300 cross:600 collector:600 \
+	  test-unit:900 test-collector:600 fuzz-seeds:600 test-vm:1800 \
+	  test-vm-harness:600 test-e2e:2400
 
 .PHONY: lint
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
