@@ -141,6 +141,7 @@ type Watch struct {
 	sensor    *Sensor
 	placement uint64
 	pin       *os.File
+	inodes    uint32 // how many it took; two for an overlay file
 	once      sync.Once
 	err       error
 }

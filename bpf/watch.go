@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -48,20 +49,21 @@ func (s *Sensor) Watch(f *os.File, placement uint64) (*Watch, error) {
 		}
 		return nil, fmt.Errorf("watch %s: counter of placement %#x: %w", f.Name(), placement, err)
 	}
-	pin, err := s.add(f, placement)
+	pin, inodes, err := s.add(f, placement)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("watch %s: %w", f.Name(), err), s.objs.Counts.Delete(placement))
 	}
-	w := &Watch{sensor: s, placement: placement, pin: pin}
+	w := &Watch{sensor: s, placement: placement, pin: pin, inodes: inodes}
 	s.watches[w] = struct{}{}
 	return w, nil
 }
 
-// add enrols the inodes of f and returns the open file that pins them.
-func (s *Sensor) add(f *os.File, placement uint64) (*os.File, error) {
+// add enrols the inodes of f and returns the open file that pins them, and how
+// many they are.
+func (s *Sensor) add(f *os.File, placement uint64) (*os.File, uint32, error) {
 	pin, result, err := s.enrol(f, placement, enrolAdd)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	switch {
 	case result.Conflict != 0:
@@ -71,17 +73,17 @@ func (s *Sensor) add(f *os.File, placement uint64) (*os.File, error) {
 	case result.Done == 0:
 		err = ErrHookSilent
 	default:
-		return pin, nil
+		return pin, result.Done, nil
 	}
 	if result.Done != 0 {
 		// One of the two inodes of an overlay file went in: take it out again.
 		again, _, undo := s.enrol(pin, placement, enrolRemove)
 		if undo != nil {
-			return nil, errors.Join(err, fmt.Errorf("undo: %w", undo))
+			return nil, 0, errors.Join(err, fmt.Errorf("undo: %w", undo))
 		}
 		err = errors.Join(err, again.Close())
 	}
-	return nil, errors.Join(err, pin.Close())
+	return nil, 0, errors.Join(err, pin.Close())
 }
 
 // enrolTries bounds how often an enrolment is repeated that the program did not
@@ -101,7 +103,8 @@ func (s *Sensor) enrol(f *os.File, placement uint64, op uint32) (*os.File, lsmEn
 		if err := again.Close(); err != nil {
 			return nil, result, fmt.Errorf("enrolment: %w", err)
 		}
-		runtime.Gosched()
+		// Lets the task run on that was switched away inside the program.
+		time.Sleep(time.Duration(try) * time.Millisecond)
 	}
 }
 
@@ -156,6 +159,32 @@ func (s *Sensor) unwatch(w *Watch) error {
 	if result.Done == 0 {
 		return errors.Join(fmt.Errorf("unwatch %s: inode not found in the kernel's map", w.pin.Name()), err)
 	}
+	if result.Done < w.inodes {
+		err = errors.Join(err, s.sweep(w.placement))
+	}
 	delete(s.watches, w)
 	return errors.Join(err, s.objs.Counts.Delete(w.placement), w.pin.Close())
+}
+
+// sweep takes out what an open doesn't lead to any more: the lower inode of an
+// overlay file that has been copied up. Inode storage ends with the inode; an
+// address in the hash would come to mean another one.
+func (s *Sensor) sweep(placement uint64) error {
+	if s.mode == ModeLSM {
+		return nil
+	}
+	var key uint64
+	var w lsmWatch
+	var stale []uint64
+	all := s.objs.Watches.Iterate()
+	for all.Next(&key, &w) {
+		if w.Placement == placement {
+			stale = append(stale, key)
+		}
+	}
+	errs := []error{all.Err()}
+	for _, key := range stale {
+		errs = append(errs, s.objs.Watches.Delete(key))
+	}
+	return errors.Join(errs...)
 }
