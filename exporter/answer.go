@@ -133,23 +133,11 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// verdict says what to do with a batch after an attempt.
-type verdict uint8
-
-const (
-	// delivered: the back end has it.
-	delivered verdict = iota
-	// away: the back end can't be reached or is busy. Retried for ever.
-	away
-	// doubtful: the answer may be about the back end or about the batch (an
-	// "internal error" is said of both). Retried for a while.
-	doubtful
-	// unfit: there is something wrong with a record of the batch.
-	unfit
-	// unwelcome: the back end will take nothing from this sender: credentials,
-	// address or protocol are wrong.
-	unwelcome
-)
+// outcome is what the answer means for the batch; err is the exporter's.
+func (a *answer) outcome(err error) outcome {
+	v, cause := a.judge(err)
+	return outcome{verdict: v, cause: cause, after: a.after, rejected: int(a.rejected), message: a.message}
+}
 
 // judge gives the verdict and its cause in a word fit for a statistic.
 func (a *answer) judge(err error) (v verdict, cause string) {

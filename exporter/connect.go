@@ -37,13 +37,13 @@ type logSender struct {
 	release  func() error
 }
 
-func (s *logSender) send(ctx context.Context, batch []*beesting.Access) (*answer, error) {
+func (s *logSender) send(ctx context.Context, batch []*beesting.Access) (outcome, error) {
 	for _, a := range batch {
 		s.encoder.add(ctx, s.mapping.record(a))
 	}
 	ctx, ans := withAnswer(ctx)
 	err := s.exporter.Export(ctx, s.encoder.take())
-	return ans, err
+	return ans.outcome(err), err
 }
 
 func (s *logSender) close(ctx context.Context) error {
@@ -58,13 +58,13 @@ type spanSender struct {
 	release  func() error
 }
 
-func (s *spanSender) send(ctx context.Context, batch []*beesting.Access) (*answer, error) {
+func (s *spanSender) send(ctx context.Context, batch []*beesting.Access) (outcome, error) {
 	for _, a := range batch {
 		s.encoder.add(ctx, s.mapping.record(a))
 	}
 	ctx, ans := withAnswer(ctx)
 	err := s.exporter.ExportSpans(ctx, s.encoder.take())
-	return ans, err
+	return ans.outcome(err), err
 }
 
 func (s *spanSender) close(ctx context.Context) error {

@@ -11,11 +11,40 @@ import (
 )
 
 // sender encodes a batch and makes one attempt to deliver it. It is called by
-// one goroutine.
+// one goroutine. What was said over whatever protocol, it judges itself: the
+// error beside the outcome is for people only, and may be nil in any case.
 type sender interface {
-	send(ctx context.Context, batch []*beesting.Access) (*answer, error)
+	send(ctx context.Context, batch []*beesting.Access) (outcome, error)
 	// close releases what the sender holds. Nothing is sent afterwards.
 	close(ctx context.Context) error
+}
+
+// verdict says what to do with a batch after an attempt.
+type verdict uint8
+
+const (
+	// delivered: the other side has it.
+	delivered verdict = iota
+	// away: the other side can't be reached or is busy. Retried for ever.
+	away
+	// doubtful: the answer may be about the other side or about the batch (an
+	// "internal error" is said of both). Retried for a while.
+	doubtful
+	// unfit: there is something wrong with a record of the batch.
+	unfit
+	// unwelcome: the other side will take nothing from this sender: credentials,
+	// address or protocol are wrong.
+	unwelcome
+)
+
+// outcome is what came of one attempt.
+type outcome struct {
+	verdict verdict
+	cause   string        // in a word fit for a statistic; empty when delivered
+	after   time.Duration // the other side asks to wait so long; 0 if it doesn't
+	// Of a delivered batch so many were not accepted, and message says why.
+	rejected int
+	message  string
 }
 
 // pace says how a pipeline paces itself.
@@ -75,8 +104,8 @@ func (p *pipeline) run(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		ans, err := p.sender.send(ctx, batch)
-		v, cause := ans.judge(err)
+		out, err := p.sender.send(ctx, batch)
+		v := out.verdict
 		if v != delivered && ctx.Err() != nil {
 			return // what came of the attempt isn't known; the cursor stays
 		}
@@ -88,14 +117,14 @@ func (p *pipeline) run(ctx context.Context) {
 		}
 		switch v {
 		case delivered:
-			p.acknowledge(len(batch), ans)
+			p.acknowledge(len(batch), out)
 		case unwelcome:
-			p.setAside(len(batch), cause, err)
+			p.setAside(len(batch), out.cause, err)
 		case unfit:
-			p.narrow(batch, cause, err)
+			p.narrow(batch, out.cause, err)
 		default:
-			p.failed(cause, err)
-			if !p.wait(ctx, ans.after) {
+			p.failed(out.cause, err)
+			if !p.wait(ctx, out.after) {
 				return
 			}
 		}
@@ -103,13 +132,13 @@ func (p *pipeline) run(ctx context.Context) {
 }
 
 // acknowledge moves the cursor. What a partial success rejects must not be
-// sent again (OTLP), and which records it was, the answer doesn't say.
-func (p *pipeline) acknowledge(n int, ans *answer) {
+// sent again (OTLP), and which records it was, the outcome doesn't say.
+func (p *pipeline) acknowledge(n int, out outcome) {
 	p.source.Ack(n)
-	bad := min(max(int(ans.rejected), 0), n)
+	bad := min(max(out.rejected, 0), n)
 	p.tally.settle(n-bad, bad, causeRejected)
 	if bad > 0 {
-		p.news.lost(bad, causeRejected, fmt.Errorf("partial success: %s", bounded(ans.message, maxReason)))
+		p.news.lost(bad, causeRejected, fmt.Errorf("partial success: %s", bounded(out.message, maxReason)))
 	}
 	p.news.works()
 	p.attempts, p.doubts = 0, 0
