@@ -31,6 +31,14 @@ type Options struct {
 	// doubles with each; 100 ms and 5 s if zero. What is created while nobody
 	// is connected goes without tokens, so the pause is short.
 	MinBackoff, MaxBackoff time.Duration
+	// Patient goes on trying also before the first registration has succeeded.
+	Patient bool
+	// Previous is the last status of the plugin that this one takes the place
+	// of, if any: its counters go on, and the time in between counts as blind.
+	Previous *Status
+	// Changed, if not nil, is told of each registration, of its end, and of
+	// each failure to get one. It must not block.
+	Changed func(connected bool, err error)
 	// Log takes warnings and errors; none are written if nil.
 	Log *slog.Logger
 	// Now is the wall clock; time.Now if nil.
@@ -47,6 +55,8 @@ type Plugin struct {
 	grace        time.Duration // how long the stub may take to give up
 	minBackoff   time.Duration
 	maxBackoff   time.Duration
+	patient      bool
+	changed      func(connected bool, err error)
 	log          *slog.Logger
 	now          func() time.Time
 
@@ -94,6 +104,8 @@ func New(p Planter, o Options) (*Plugin, error) {
 		grace:        time.Second,
 		minBackoff:   orDefault(o.MinBackoff, 100*time.Millisecond),
 		maxBackoff:   orDefault(o.MaxBackoff, 5*time.Second),
+		patient:      o.Patient,
+		changed:      o.Changed,
 		log:          o.Log,
 		now:          o.Now,
 		slots:        make(chan struct{}, maxStuck),
@@ -114,8 +126,25 @@ func New(p Planter, o Options) (*Plugin, error) {
 	if plugin.budget < 0 || plugin.minBackoff < 0 || plugin.maxBackoff < plugin.minBackoff {
 		return nil, errors.New("NRI plugin: negative budget or back-off, or a maximum below the minimum")
 	}
-	plugin.state = Status{Socket: plugin.socket, Requests: map[Request]uint64{}, Missed: map[Request]uint64{}}
+	if plugin.changed == nil {
+		plugin.changed = func(bool, error) {}
+	}
+	plugin.state = plugin.first(o.Previous)
 	return plugin, nil
+}
+
+// first is the status to begin with.
+func (p *Plugin) first(previous *Status) Status {
+	if previous == nil {
+		return Status{Socket: p.socket, Requests: map[Request]uint64{}, Missed: map[Request]uint64{}}
+	}
+	s := *previous
+	s.Socket, s.Connected = p.socket, false
+	s.Requests, s.Missed = maps.Clone(s.Requests), maps.Clone(s.Missed)
+	if !s.RegisteredAt.IsZero() {
+		s.BlindSince = p.now() // BlindSeconds has what was before
+	}
+	return s
 }
 
 func orDefault[T comparable](v, fallback T) T {
@@ -128,10 +157,10 @@ func orDefault[T comparable](v, fallback T) T {
 
 // Run registers with the runtime and serves it until ctx ends, which gives nil.
 //
-// When the first registration doesn't succeed it returns the error: a wrong
-// socket path or a runtime without NRI is for a person to see, not to be waited
-// out in silence. After one success the runtime is known to be there, and
-// however it goes away the plugin comes back.
+// When the first registration doesn't succeed it returns the error, unless it is
+// patient: a wrong socket path or a runtime without NRI is for a person to see,
+// not to be waited out in silence. After one success the runtime is known to be
+// there, and however it goes away the plugin comes back.
 func (p *Plugin) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var worker sync.WaitGroup
@@ -153,9 +182,10 @@ func (p *Plugin) serve(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if was.RegisteredAt.IsZero() {
+		if was.RegisteredAt.IsZero() && !p.patient {
 			return err
 		}
+		p.changed(false, err)
 		if was.Connected {
 			pause = p.minBackoff
 		}
@@ -249,6 +279,7 @@ func (p *Plugin) registered(info runtimeInfo) {
 	p.state.Runtime, p.state.RuntimeVer = info.name, info.version
 	blind := p.state.BlindSeconds
 	p.mu.Unlock()
+	p.changed(true, nil)
 	p.log.Info("registered with the runtime", slog.String("runtime", info.name),
 		slog.String("version", info.version), slog.Bool("again", !first), slog.Float64("blind_seconds", blind))
 }

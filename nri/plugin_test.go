@@ -157,6 +157,51 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
+// A patient plugin waits for the first registration too. The one that takes its
+// place counts on, and the time in between as blind.
+func TestPatientAndPrevious(t *testing.T) {
+	n, p := newNode(t), newPlanter()
+	changes := make(chan bool, 1000)
+	o := Options{
+		Patient: true, MinBackoff: 10 * time.Millisecond, MaxBackoff: 20 * time.Millisecond,
+		Changed: func(connected bool, err error) {
+			if connected != (err == nil) {
+				t.Errorf("changed: %v, %v", connected, err)
+			}
+			changes <- connected
+		},
+	}
+	o.Socket = n.socket
+	first, err := New(p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- first.Run(ctx) }()
+	if <-changes {
+		t.Error("connected without a runtime")
+	}
+	n.start()
+	for !<-changes {
+	}
+	receive(t, p.synced, "synchronization")
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond)
+	before := first.Status()
+	if before.Connected || before.BlindSeconds < 0.02 {
+		t.Errorf("stopped: %+v", before)
+	}
+	o.Previous, o.Changed = &before, nil
+	second := launch(t, n, p, o)
+	if s := second.Status(); !s.Connected || s.Reconnects != 1 || s.BlindSeconds < before.BlindSeconds || s.Requests[RequestSynchronize] != 2 || !s.BlindSince.IsZero() {
+		t.Errorf("before %+v\nafter  %+v", before, s)
+	}
+}
+
 // A planter that is too slow costs its container the tokens, and neither the
 // container nor the registration.
 func TestSlowPlanter(t *testing.T) {

@@ -27,6 +27,13 @@ type Options struct {
 	NRISocket, PluginName, PluginIndex string
 	// Budget bounds the answer to a request of the runtime; 500 ms if zero.
 	Budget time.Duration
+	// Patient and Changed are as in nri.Options.
+	Patient bool
+	Changed func(connected bool, err error)
+	// After is the agent in whose place this one steps, with the same core and
+	// state directory: it has been run and closed. What it knew of the node's
+	// containers and its counters go on.
+	After *Agent
 	// Log takes warnings and errors; none are written if nil.
 	Log *slog.Logger
 	// Now is the wall clock; time.Now if nil.
@@ -83,6 +90,9 @@ func New(core *Core, o Options) (*Agent, error) {
 	}
 	a.since = a.now()
 	a.failures = &failures{log: a.log, now: a.now, counts: map[Reason]uint64{}}
+	if o.After != nil {
+		a.inherit(o.After)
+	}
 	if o.NRISocket == "" {
 		o.NRISocket = nri.DefaultSocket
 	}
@@ -92,9 +102,21 @@ func New(core *Core, o Options) (*Agent, error) {
 	return a, nil
 }
 
+// inherit takes over what another agent knew; nobody else has it any more.
+func (a *Agent) inherit(old *Agent) {
+	a.since, a.attempts, a.tenants, a.removed = old.since, old.attempts, old.tenants, old.removed
+	a.failures.latest, a.failures.counts = old.failures.copy()
+}
+
 func (a *Agent) open(o Options) (err error) {
+	var previous *nri.Status
+	if o.After != nil {
+		s := o.After.plugin.Status()
+		previous = &s
+	}
 	a.plugin, err = nri.New(a, nri.Options{
 		Socket: o.NRISocket, Name: o.PluginName, Index: o.PluginIndex, Budget: o.Budget, Log: a.log, Now: a.now,
+		Patient: o.Patient, Previous: previous, Changed: o.Changed,
 	})
 	if err != nil {
 		return err

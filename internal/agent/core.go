@@ -36,8 +36,8 @@ type CoreOptions struct {
 	DrainTimeout time.Duration
 }
 
-// Core watches placements and delivers accesses. Make it with NewCore and run
-// it once. Its methods may be called concurrently, also before and during Run.
+// Core watches placements and delivers accesses. Its methods may be called
+// concurrently, also before, during and after Run; one Run at a time.
 type Core struct {
 	sensor     Sensor
 	sink       Sink
@@ -121,8 +121,9 @@ func (c *Core) Close() error {
 }
 
 // Run delivers accesses until ctx ends or the sensor is closed; both give nil.
-// When ctx ends, the events that are in the kernel's buffer are delivered first.
-// It returns an error when events can't be read any more.
+// When ctx ends, the events that are in the kernel's buffer are delivered first;
+// later ones wait there, up to its size, for another Run. After an error, which
+// says that events can't be read any more, the sensor is of no more use.
 func (c *Core) Run(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- c.read(ctx) }()
@@ -131,23 +132,24 @@ func (c *Core) Run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	errFlush := c.sensor.Flush()
-	if errFlush == nil {
+	err := c.sensor.Flush()
+	if err == nil {
 		timer := time.NewTimer(c.drain)
 		defer timer.Stop()
 		select {
 		case err := <-done:
 			return err
 		case <-timer.C:
+			err = fmt.Errorf("not finished after %v", c.drain)
 		}
 	}
 	// Closing is what ends a read that nothing else ends.
 	errClose := c.sensor.Close()
 	errRead := <-done
-	if errFlush == nil || errors.Is(errFlush, os.ErrClosed) {
+	if errors.Is(err, os.ErrClosed) {
 		return errors.Join(errClose, errRead)
 	}
-	return errors.Join(fmt.Errorf("drain events: %w", errFlush), errClose, errRead)
+	return errors.Join(fmt.Errorf("drain events: %w", err), errClose, errRead)
 }
 
 func (c *Core) read(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,8 +190,24 @@ func TestRunDrains(t *testing.T) {
 func TestRunDrainIsBounded(t *testing.T) {
 	f := newFixture(t, func(o *CoreOptions) { o.DrainTimeout = 10 * time.Millisecond })
 	f.sensor.noFlush = true
-	if err := runCore(t, f)(); err != nil {
-		t.Fatal(err)
+	if err := runCore(t, f)(); err == nil || !strings.Contains(err.Error(), "drain events") {
+		t.Errorf("error %v, want one that says that events may be left", err)
+	}
+}
+
+// What happens between two runs waits for the second.
+func TestRunAgain(t *testing.T) {
+	f := newFixture(t)
+	for i := range 5 {
+		for range 10 {
+			f.sensor.events <- event(1)
+		}
+		if err := runCore(t, f)(); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(f.sink.accesses()); got != 10*(i+1) {
+			t.Fatalf("%d delivered after %d runs, want %d", got, i+1, 10*(i+1))
+		}
 	}
 }
 

@@ -44,6 +44,42 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// An agent that steps in another one's place, with the same core: what is armed
+// stays armed all the time, and what was removed meanwhile is let go of.
+func TestAfter(t *testing.T) {
+	n := newNode(t)
+	kept, removed := testContainer("c1"), testContainer("c2")
+	id := n.launch(&kept, 7)
+	gone := n.launch(&removed, 8)
+	if err := os.RemoveAll(filepath.Join(n.proc.dir, "8")); err != nil {
+		t.Fatal(err)
+	}
+	n.agent.failures.add(removed.Container, "aws", ReasonHidden, errHidden)
+	old := n.agent
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := n.options()
+	o.After = old
+	a, err := New(n.core, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	n.agent = a
+	if !n.core.Armed(id) || !n.core.Armed(gone) {
+		t.Error("disarmed in between")
+	}
+	kept.State = nri.StateRunning
+	n.synchronize(kept)
+	if !n.core.Armed(id) || n.core.Armed(gone) || n.sensor.watches(gone) != nil {
+		t.Errorf("placements %+v, want that of the container that is there", n.core.Placements())
+	}
+	if s := a.Status(); !s.Since.Equal(old.since) || s.FailureCounts[ReasonHidden] != 1 || s.Planted != 1 || s.Lacking != 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
 // The record is lost: path and policy say which token it was.
 func TestRestartWithoutRecord(t *testing.T) {
 	for name, damage := range map[string]func(string) error{
