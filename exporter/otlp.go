@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/beesting-otel/beesting"
 )
@@ -32,7 +31,7 @@ type OTLPOptions struct {
 // spans are independent: each has its queue and its goroutine, and the trouble
 // of one doesn't hold up the other. Safe for concurrent use.
 type OTLP struct {
-	signals []*delivery
+	signals []*otlpDelivery
 }
 
 // OTLPStats counts what became of the accesses, by signal.
@@ -77,32 +76,26 @@ func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, err
 	return &out, nil
 }
 
-// delivery is one signal: queue, pipeline and the goroutine that drives it.
-type delivery struct {
-	name     string
-	endpoint string
-	tally    *tally
-	news     *news
-
-	// All below is nil for a signal that is turned off.
-	queue    *queue
-	pipeline *pipeline
-	cancel   context.CancelFunc
-	done     chan struct{}
+// otlpDelivery is a delivery to an end point.
+type otlpDelivery struct {
+	*delivery
+	endpoint string // empty for a signal that is turned off
 	shutdown sync.Once
 	result   error
 }
 
 func startDelivery(ctx context.Context, m *Mapping, o OTLPOptions, p pace, off bool, s signal,
 	connect func(context.Context, *Mapping, endpoint) (sender, error),
-) (*delivery, error) {
+) (*otlpDelivery, error) {
 	e := env{getenv: o.Getenv, signal: s}
 	on, err := e.selected()
 	if err != nil {
 		return nil, err
 	}
 	if off || !on {
-		return &delivery{name: s.name, tally: newTally(), news: newNews(o.Logger, s.name, time.Now)}, nil
+		d := newDelivery(s.name, o.Logger, p, nil)
+		d.wanted.Store(true) // so that what isn't sent is counted
+		return &otlpDelivery{delivery: d}, nil
 	}
 	target, err := e.endpoint()
 	if err != nil {
@@ -112,52 +105,18 @@ func startDelivery(ctx context.Context, m *Mapping, o OTLPOptions, p pace, off b
 	if err != nil {
 		return nil, fmt.Errorf("%s to %s: %w", s.name, target, err)
 	}
-	q := newQueue(o.Queue)
-	pl := newPipeline(s.name, q, snd, o.Logger, time.Now, p)
-	run, cancel := context.WithCancel(context.Background())
-	d := &delivery{
-		name: s.name, endpoint: target.String(), tally: pl.tally, news: pl.news,
-		queue: q, pipeline: pl, cancel: cancel, done: make(chan struct{}),
+	d := newDelivery(s.name, o.Logger, p, newQueue(o.Queue))
+	if err := d.attach(snd); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
-	go func() {
-		defer close(d.done)
-		pl.run(run)
-	}()
-	return d, nil
+	return &otlpDelivery{delivery: d, endpoint: target.String()}, nil
 }
 
 // Deliver queues a for both signals and returns at once. The error says which
 // signal has no room for it; it is counted and logged here already. What a
 // refers to must not be changed afterwards.
 func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
-	// The content has no place in telemetry, nor in a long queue.
-	a.Placement.Token.Content = nil
-	var errs []error
-	for _, d := range o.signals {
-		if err := d.put(&a); err != nil {
-			errs = append(errs, fmt.Errorf("%s of access %x: %w", d.name, a.ID[:4], err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (d *delivery) put(a *beesting.Access) error {
-	d.tally.offer()
-	if d.queue == nil {
-		d.tally.settle(0, 1, causeDisabled)
-		return nil
-	}
-	switch accepted, open := d.queue.put(a); {
-	case accepted:
-		return nil
-	case open:
-		d.tally.settle(0, 1, causeQueueFull)
-		d.news.lost(1, causeQueueFull, ErrQueueFull)
-		return ErrQueueFull
-	default:
-		d.tally.settle(0, 1, causeShutdown)
-		return ErrShutdown
-	}
+	return putAll(a, o.signals[0].delivery, o.signals[1].delivery)
 }
 
 // Shutdown turns new accesses away and delivers what is queued for as long as
@@ -173,28 +132,16 @@ func (o *OTLP) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (d *delivery) stop(ctx context.Context) error {
+func (d *otlpDelivery) stop(ctx context.Context) error {
 	d.shutdown.Do(func() {
 		if d.queue == nil {
 			return
 		}
-		d.queue.close()
-		close(d.pipeline.closing)
-		select {
-		case <-d.done:
-		case <-ctx.Done():
+		lost, err := d.delivery.stop(ctx)
+		if lost > 0 {
+			d.result = fmt.Errorf("%s: %d not delivered: %w", d.name, lost, context.Cause(ctx))
 		}
-		d.cancel()
-		<-d.done
-		if left := d.queue.len(); left > 0 {
-			d.tally.settle(0, left, causeShutdown)
-			err := fmt.Errorf("%d not delivered: %w", left, context.Cause(ctx))
-			d.news.lost(left, causeShutdown, err)
-			d.result = fmt.Errorf("%s: %w", d.name, err)
-		}
-		d.news.flush()
-		// Not ctx, which may be over: closing needs no time.
-		if err := d.pipeline.sender.close(context.WithoutCancel(ctx)); err != nil {
+		if err != nil {
 			d.result = errors.Join(d.result, fmt.Errorf("%s: %w", d.name, err))
 		}
 	})

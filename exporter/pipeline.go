@@ -3,7 +3,6 @@ package exporter
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -45,6 +44,9 @@ type outcome struct {
 	// Of a delivered batch so many were not accepted, and message says why.
 	rejected int
 	message  string
+	// taken are the positions in the batch, ascending, of what the other side
+	// has although the verdict is another one: that is about the rest.
+	taken []int
 }
 
 // pace says how a pipeline paces itself.
@@ -69,18 +71,16 @@ func defaultPace() pace {
 }
 
 // pipeline delivers one signal: in order, one batch at a time, again and again
-// until the back end has it or says that it never will.
+// until the other side has it or says that it never will.
 type pipeline struct {
-	name   string
 	source source
 	sender sender
 	pace   pace
 	jitter func() float64 // in [0, 1)
-	now    func() time.Time
 	tally  *tally
 	news   *news
 
-	closing chan struct{} // closed by Shutdown: hurry
+	closing chan struct{} // closed when it is to end: hurry
 
 	// The state of the attempts, of the goroutine in run alone.
 	limit    int  // accesses in the next request
@@ -89,15 +89,14 @@ type pipeline struct {
 	doubts   int
 }
 
-func newPipeline(name string, src source, snd sender, log *slog.Logger, now func() time.Time, p pace) *pipeline {
+func newPipeline(src source, snd sender, t *tally, n *news, p pace) *pipeline {
 	return &pipeline{
-		name: name, source: src, sender: snd, pace: p, jitter: rand.Float64, now: now,
-		tally: newTally(), news: newNews(log, name, now),
+		source: src, sender: snd, pace: p, jitter: rand.Float64, tally: t, news: n,
 		closing: make(chan struct{}), limit: p.batch,
 	}
 }
 
-// run delivers until the source is closed and empty, or ctx ends.
+// run delivers until the source has no more, or ctx ends.
 func (p *pipeline) run(ctx context.Context) {
 	for {
 		batch, err := p.source.Next(ctx, p.limit)
@@ -106,6 +105,7 @@ func (p *pipeline) run(ctx context.Context) {
 		}
 		out, err := p.sender.send(ctx, batch)
 		v := out.verdict
+		batch = p.takeOut(batch, out.taken)
 		if v != delivered && ctx.Err() != nil {
 			return // what came of the attempt isn't known; the cursor stays
 		}
@@ -146,7 +146,25 @@ func (p *pipeline) acknowledge(n int, out outcome) {
 	p.suspect = p.suspect && p.limit < p.pace.batch
 }
 
-// narrow halves a batch that the back end refuses until the access that it
+// takeOut settles what was taken of a batch and returns the rest.
+func (p *pipeline) takeOut(batch []*beesting.Access, taken []int) []*beesting.Access {
+	if len(taken) == 0 {
+		return batch
+	}
+	p.source.Take(taken)
+	p.tally.settle(len(taken), 0, "")
+	rest := make([]*beesting.Access, 0, len(batch)-len(taken))
+	for i, a := range batch {
+		if len(taken) > 0 && taken[0] == i {
+			taken = taken[1:]
+			continue
+		}
+		rest = append(rest, a)
+	}
+	return rest
+}
+
+// narrow halves a batch that the other side refuses until the access that it
 // can't take stands alone, so that one takes none of its neighbours with it.
 func (p *pipeline) narrow(batch []*beesting.Access, cause string, err error) {
 	if len(batch) > 1 {

@@ -16,10 +16,16 @@ import (
 type source interface {
 	// Next waits until there is something after the cursor and returns up to
 	// limit accesses, oldest first. The cursor stays. It returns io.EOF when
-	// the source is closed and empty, and ctx's error when ctx ends.
+	// the source is empty and nothing more is to be waited for, and ctx's
+	// error when ctx ends.
 	Next(ctx context.Context, limit int) ([]*beesting.Access, error)
 	// Ack moves the cursor past the first n accesses: they are delivered.
 	Ack(n int)
+	// Take takes the accesses at these positions after the cursor (ascending,
+	// the first is 0) out: they are delivered, unlike those between them. A
+	// durable source may forget that when it is opened again; they are then
+	// delivered once more.
+	Take(positions []int)
 	// SetAside moves the cursor past the first n accesses: the back end will
 	// never take them, cause says why in a word.
 	SetAside(n int, cause string)
@@ -31,9 +37,10 @@ type queue struct {
 	limit int
 	wake  chan struct{} // holds a token when something changed
 
-	mu     sync.Mutex
-	items  []*beesting.Access
-	closed bool
+	mu       sync.Mutex
+	items    []*beesting.Access
+	closed   bool // nothing is accepted any more
+	draining bool // Next doesn't wait for more
 }
 
 func newQueue(limit int) *queue {
@@ -64,7 +71,7 @@ func (q *queue) signal() {
 func (q *queue) Next(ctx context.Context, limit int) ([]*beesting.Access, error) {
 	for {
 		q.mu.Lock()
-		n, closed := min(limit, len(q.items)), q.closed
+		n, last := min(limit, len(q.items)), q.closed || q.draining
 		batch := append([]*beesting.Access(nil), q.items[:n]...)
 		q.mu.Unlock()
 		switch {
@@ -72,7 +79,7 @@ func (q *queue) Next(ctx context.Context, limit int) ([]*beesting.Access, error)
 			return nil, ctx.Err()
 		case n > 0:
 			return batch, nil
-		case closed:
+		case last:
 			return nil, io.EOF
 		}
 		select {
@@ -84,6 +91,22 @@ func (q *queue) Next(ctx context.Context, limit int) ([]*beesting.Access, error)
 
 // Ack implements source.
 func (q *queue) Ack(n int) { q.drop(n) }
+
+// Take implements source.
+func (q *queue) Take(positions []int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	kept := q.items[:0]
+	for i, a := range q.items {
+		if len(positions) > 0 && positions[0] == i {
+			positions = positions[1:]
+			continue
+		}
+		kept = append(kept, a)
+	}
+	clear(q.items[len(kept):])
+	q.items = kept
+}
 
 // SetAside implements source. There is nowhere to set anything aside in
 // memory: the pipeline counts and logs it, and that is all that stays of it.
@@ -105,6 +128,31 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.closed = true
 	q.signal()
+}
+
+// open undoes close.
+func (q *queue) open() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = false
+}
+
+// drain says whether Next still waits for more when the queue is empty.
+func (q *queue) drain(on bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.draining = on
+	q.signal()
+}
+
+// discard empties the queue and returns how many accesses were in it. Nobody
+// may be between Next and Ack.
+func (q *queue) discard() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := len(q.items)
+	q.items = nil
+	return n
 }
 
 func (q *queue) len() int {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -86,5 +87,42 @@ func TestQueueWaits(t *testing.T) {
 	q.close()
 	if err := <-got; !errors.Is(err, io.EOF) {
 		t.Errorf("a queue closed while waiting: %v", err)
+	}
+}
+
+// What was taken out of the middle makes room and leaves the order alone.
+func TestQueueTake(t *testing.T) {
+	q := newQueue(6)
+	for n := range uint64(6) {
+		q.put(&beesting.Access{Count: n})
+	}
+	q.Take([]int{0, 2, 3})
+	if accepted, _ := q.put(&beesting.Access{Count: 9}); !accepted || q.len() != 4 {
+		t.Errorf("accepted %v, %d in the queue", accepted, q.len())
+	}
+	batch, err := q.Next(t.Context(), 10)
+	if got := counts(batch); err != nil || !slices.Equal(got, []uint64{1, 4, 5, 9}) {
+		t.Errorf("left %v, %v", got, err)
+	}
+}
+
+// A queue that is drained accepts and doesn't wait; one that was closed can be
+// opened again.
+func TestQueueDrainAndOpen(t *testing.T) {
+	q := newQueue(2)
+	q.drain(true)
+	q.put(&beesting.Access{})
+	if batch, err := q.Next(t.Context(), 1); len(batch) != 1 || err != nil {
+		t.Errorf("a queue that is drained: %d, %v", len(batch), err)
+	}
+	q.Ack(1)
+	if _, err := q.Next(t.Context(), 1); !errors.Is(err, io.EOF) {
+		t.Errorf("drained: %v", err)
+	}
+	q.drain(false)
+	q.close()
+	q.open()
+	if accepted, open := q.put(&beesting.Access{}); !accepted || !open || q.discard() != 1 || q.len() != 0 {
+		t.Errorf("opened again: accepted %v, open %v", accepted, open)
 	}
 }

@@ -1,0 +1,189 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+)
+
+// ErrAttached is returned where a signal is to be attached that is attached
+// already.
+var ErrAttached = errors.New("signal is attached already")
+
+// delivery is one signal. Its queue and its counts outlive the goroutine that
+// delivers, which is there from attach to detach only.
+type delivery struct {
+	name  string
+	pace  pace
+	tally *tally
+	news  *news
+	queue *queue // nil for a signal that is turned off
+
+	// wanted says whether accesses concern the signal at all: what comes
+	// while it isn't set is neither queued nor counted.
+	wanted atomic.Bool
+
+	life sync.Mutex // one at a time attaches, or drops what is queued
+	shut bool       // for good; guarded by life
+
+	mu   sync.Mutex
+	work *worker // nil while nobody delivers
+}
+
+// worker is the goroutine of an attached signal.
+type worker struct {
+	closing chan struct{}
+	leaving bool // closing is closed; guarded by delivery.mu
+	cancel  context.CancelFunc
+	done    chan struct{}
+	err     error // of closing the sender; to be read after done
+}
+
+func newDelivery(name string, log *slog.Logger, p pace, q *queue) *delivery {
+	return &delivery{name: name, pace: p, tally: newTally(), news: newNews(log, name, time.Now), queue: q}
+}
+
+// put queues a and never waits. The error is counted and logged here already.
+func (d *delivery) put(a *beesting.Access) error {
+	if !d.wanted.Load() {
+		return nil
+	}
+	d.tally.offer()
+	if d.queue == nil {
+		d.tally.settle(0, 1, causeDisabled)
+		return nil
+	}
+	switch accepted, open := d.queue.put(a); {
+	case accepted:
+		return nil
+	case open:
+		d.tally.settle(0, 1, causeQueueFull)
+		d.news.lost(1, causeQueueFull, ErrQueueFull)
+		return ErrQueueFull
+	default:
+		d.tally.settle(0, 1, causeShutdown)
+		return ErrShutdown
+	}
+}
+
+// putAll gives a to every signal. The error says which has no room for it.
+func putAll(a beesting.Access, signals ...*delivery) error {
+	// The content has no place in telemetry, nor in a long queue.
+	a.Placement.Token.Content = nil
+	var errs []error
+	for _, d := range signals {
+		if err := d.put(&a); err != nil {
+			errs = append(errs, fmt.Errorf("%s of access %x: %w", d.name, a.ID[:4], err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// attach starts to deliver with snd, what is queued first. snd is closed when
+// the goroutine ends.
+func (d *delivery) attach(snd sender) error {
+	d.life.Lock()
+	defer d.life.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.shut:
+		return ErrShutdown
+	case d.work != nil:
+		return ErrAttached
+	}
+	d.queue.drain(false)
+	d.queue.open()
+	d.wanted.Store(true)
+	p := newPipeline(d.queue, snd, d.tally, d.news, d.pace)
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &worker{closing: p.closing, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		p.run(ctx)
+		// Not ctx, which may be over: closing needs no time.
+		w.err = snd.close(context.WithoutCancel(ctx))
+	}()
+	d.work = w
+	return nil
+}
+
+// detach delivers what is queued for as long as ctx lasts, stops the goroutine
+// and waits for it. What is left, and so many it returns, stays queued. The
+// error is that of closing the sender. It may be called at any time and by
+// several at once: the one whose ctx ends first ends it for all.
+func (d *delivery) detach(ctx context.Context) (left int, err error) {
+	d.mu.Lock()
+	w := d.work
+	if w != nil && !w.leaving {
+		w.leaving = true
+		d.queue.drain(true)
+		close(w.closing)
+	}
+	d.mu.Unlock()
+	if w == nil {
+		return d.queue.len(), nil
+	}
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+	}
+	w.cancel()
+	<-w.done
+	d.mu.Lock()
+	if d.work == w {
+		d.work = nil
+	}
+	d.mu.Unlock()
+	d.news.flush()
+	return d.queue.len(), w.err
+}
+
+// stop turns new accesses away, detaches and drops what is left, which is
+// counted as lost.
+func (d *delivery) stop(ctx context.Context) (lost int, err error) {
+	d.queue.close()
+	_, err = d.detach(ctx)
+	if lost = d.queue.discard(); lost > 0 {
+		d.tally.settle(0, lost, causeShutdown)
+		d.news.lost(lost, causeShutdown, fmt.Errorf("%d not delivered: %w", lost, context.Cause(ctx)))
+		d.news.flush()
+	}
+	return lost, err
+}
+
+// forget is stop with no time to deliver. Until it is attached again, the
+// signal concerns nobody.
+func (d *delivery) forget() (lost int) {
+	d.life.Lock()
+	defer d.life.Unlock()
+	d.wanted.Store(false)
+	lost, _ = d.stop(ended(errForgotten))
+	return lost
+}
+
+// end is forget for good: what comes later is turned away, and counted if the
+// signal was wanted.
+func (d *delivery) end() (lost int) {
+	d.life.Lock()
+	defer d.life.Unlock()
+	d.shut = true
+	lost, _ = d.stop(ended(ErrShutdown))
+	return lost
+}
+
+// errForgotten is why forget drops what is queued.
+var errForgotten = errors.New("nobody takes the signal any more")
+
+// ended is a context that is over because of cause.
+func ended(cause error) context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(cause)
+	return ctx
+}
