@@ -19,6 +19,7 @@ import (
 	"github.com/beesting-otel/beesting/internal/check"
 	"github.com/beesting-otel/beesting/internal/config"
 	"github.com/beesting-otel/beesting/internal/control"
+	"github.com/beesting-otel/beesting/internal/proc"
 )
 
 func (a *app) agent() *cobra.Command {
@@ -84,21 +85,11 @@ type node struct {
 // again when a later one can't be had; the first thing that others can see, the
 // plugin, comes last.
 func (n *node) run(ctx context.Context) (err error) {
-	m := n.app.machine(n.config, "/proc", "/sys")
-	rows := []func() check.Row{m.Platform, m.Privileges, m.Namespaces, m.BTF, m.NRIPresent, m.State}
-	for _, look := range rows {
-		row := look()
-		if err := row.Err(); err != nil {
-			return err
-		}
-		if row.Status == check.Warn {
-			n.warnings = append(n.warnings, row)
-		}
+	if n.warnings, err = n.app.machine(n.config, "/proc", "/sys").Preflight(); err != nil {
+		return err
 	}
-	identity := hostNode("/proc")
-	identity.Name = n.config.NodeName
 	mapping, err := exporter.NewMapping(exporter.MappingOptions{
-		Node: identity, Args: exporter.ArgsMode(n.config.CommandArgs), Version: readVersion().Version, Getenv: n.app.getenv,
+		Node: hostNode(n.config.NodeName), Args: exporter.ArgsMode(n.config.CommandArgs), Version: readVersion().Version, Getenv: n.app.getenv,
 	})
 	if err != nil {
 		return err
@@ -151,6 +142,12 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 	defer func() { err = errors.Join(err, n.agent.Close()) }()
 	n.announce(string(sensor.Mode()), refused)
 	return n.serve(ctx, socket)
+}
+
+// hostNode says who this host is; name is the node's in Kubernetes, if any.
+func hostNode(name string) exporter.Node {
+	host := proc.FS("/proc")
+	return exporter.Node{Name: name, HostName: host.HostName(), HostID: host.HostID()}
 }
 
 // announce tells the log what the agent runs with.

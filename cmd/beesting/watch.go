@@ -81,7 +81,7 @@ func (w *watcher) run(ctx context.Context, names []string) error {
 	if err := m.Platform().Err(); err != nil {
 		return err
 	}
-	node := hostNode("/proc")
+	node := hostNode("")
 	targets, err := openTargets(names, node.HostID)
 	if err != nil {
 		return err

@@ -121,8 +121,10 @@ func (a *Agent) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := nri.CheckSocket(o.NRISocket); err != nil {
-		return err
+	if o.After == nil { // else it has been there, and may be away for a restart
+		if err := nri.CheckSocket(o.NRISocket); err != nil {
+			return err
+		}
 	}
 	if a.state, err = state.Open(o.StateDir); err != nil {
 		return err

@@ -51,7 +51,7 @@ func TestPlantAndStart(t *testing.T) {
 
 	n.run(&c, 7)
 	n.agent.Start(t.Context(), c)
-	if watched := n.sensor.watches(id); watched == nil || !os.SameFile(watched, fi) {
+	if watched := n.sensor.Watches(id); watched == nil || !os.SameFile(watched, fi) {
 		t.Error("the planted file is not what is watched")
 	}
 	p := n.core.Placements()[0]
@@ -253,7 +253,7 @@ func TestDiskErrorsFailOpen(t *testing.T) {
 
 func TestSensorRefuses(t *testing.T) {
 	n := newNode(t)
-	n.sensor.refuse = errors.New("no room")
+	n.sensor.Refuse(errors.New("no room"))
 	c := testContainer("c1")
 	n.launch(&c, 7)
 	if s := n.agent.Status(); s.FailureCounts[ReasonWatch] != 1 || s.Armed != 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/internal/agent/sensortest"
 )
 
 func event(id uint64) bpf.Event {
@@ -118,7 +119,7 @@ func TestDisarmedPlacementIsStillKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f.core.Armed(1) || f.sensor.watches(1) != nil {
+	if f.core.Armed(1) || f.sensor.Watches(1) != nil {
 		t.Error("still armed")
 	}
 	if a := f.core.attribute(event(1)); a.Placement.Token.Name != "aws" || a.Partial != nil {
@@ -148,7 +149,7 @@ func TestArmErrors(t *testing.T) {
 	if got := f.core.Placements(); len(got) != 2 || got[0].ID != 1 || got[1].ID != 2 || got[0].Token.Content != nil {
 		t.Errorf("placements %+v", got)
 	}
-	f.sensor.closeErr = errors.New("boom")
+	f.sensor.RefuseClose(errors.New("boom"))
 	if err := f.core.Disarm(1); err == nil || f.core.Armed(1) {
 		t.Errorf("disarm: %v", err)
 	}
@@ -176,7 +177,7 @@ func runCore(t *testing.T, f *fixture) (stop func() error) {
 func TestRunDrains(t *testing.T) {
 	f := newFixture(t)
 	for range 500 {
-		f.sensor.events <- event(1)
+		f.sensor.Events <- event(1)
 	}
 	stop := runCore(t, f)
 	if err := stop(); err != nil {
@@ -189,7 +190,7 @@ func TestRunDrains(t *testing.T) {
 
 func TestRunDrainIsBounded(t *testing.T) {
 	f := newFixture(t, func(o *CoreOptions) { o.DrainTimeout = 10 * time.Millisecond })
-	f.sensor.noFlush = true
+	f.sensor.NoFlush = true
 	if err := runCore(t, f)(); err == nil || !strings.Contains(err.Error(), "drain events") {
 		t.Errorf("error %v, want one that says that events may be left", err)
 	}
@@ -200,7 +201,7 @@ func TestRunAgain(t *testing.T) {
 	f := newFixture(t)
 	for i := range 5 {
 		for range 10 {
-			f.sensor.events <- event(1)
+			f.sensor.Events <- event(1)
 		}
 		if err := runCore(t, f)(); err != nil {
 			t.Fatal(err)
@@ -226,14 +227,14 @@ func TestRunEndsWithTheSensor(t *testing.T) {
 func TestRunCounts(t *testing.T) {
 	f := newFixture(t)
 	stop := runCore(t, f)
-	f.sensor.errs <- &bpf.DecodeError{Reason: "short"}
-	f.sensor.errs <- bpf.ErrFlushed // somebody else's
-	f.sensor.events <- event(1)
+	f.sensor.Errs <- &bpf.DecodeError{Reason: "short"}
+	f.sensor.Errs <- bpf.ErrFlushed // somebody else's
+	f.sensor.Events <- event(1)
 	until(t, "delivered", func() bool { return len(f.sink.accesses()) == 1 })
 	f.sink.mu.Lock()
 	f.sink.refuse = errors.New("queue full")
 	f.sink.mu.Unlock()
-	f.sensor.events <- event(1)
+	f.sensor.Events <- event(1)
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +247,7 @@ func TestRunCounts(t *testing.T) {
 
 func TestRunReportsABrokenSensor(t *testing.T) {
 	f := newFixture(t)
-	f.sensor.errs <- errors.New("epoll: bad")
+	f.sensor.Errs <- errors.New("epoll: bad")
 	if err := f.core.Run(t.Context()); err == nil {
 		t.Error("no error")
 	}
@@ -256,7 +257,7 @@ func TestNewCoreRefuses(t *testing.T) {
 	if _, err := NewCore(CoreOptions{}); err == nil {
 		t.Error("accepted without sensor")
 	}
-	if _, err := NewCore(CoreOptions{Sensor: newFakeSensor(), Sink: &memory{}, ProcRoot: t.TempDir()}); err == nil {
+	if _, err := NewCore(CoreOptions{Sensor: sensortest.New(), Sink: &memory{}, ProcRoot: t.TempDir()}); err == nil {
 		t.Error("accepted without boot id")
 	}
 }

@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -13,111 +11,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/beesting-otel/beesting"
-	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/internal/agent/sensortest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// fakeSensor stands in for the kernel side, which needs a kernel that lets
-// programs attach; test/e2e and the tests of bpf in VMs have the real one. It
-// keeps what is watched by inode and hands out the events a test puts in.
-type fakeSensor struct {
-	events  chan bpf.Event
-	errs    chan error
-	flush   chan struct{}
-	closed  chan struct{}
-	once    sync.Once
-	noFlush bool
-
-	mu       sync.Mutex
-	watching map[uint64]os.FileInfo
-	refuse   error
-	closeErr error
-}
-
-func newFakeSensor() *fakeSensor {
-	return &fakeSensor{
-		events: make(chan bpf.Event, 1000), errs: make(chan error, 10), flush: make(chan struct{}, 10),
-		closed: make(chan struct{}), watching: map[uint64]os.FileInfo{},
-	}
-}
-
-func (*fakeSensor) Mode() bpf.Mode { return bpf.ModeLSM }
-
-type fakeWatch func() error
-
-func (w fakeWatch) Close() error { return w() }
-
-func (s *fakeSensor) Watch(f *os.File, id uint64) (io.Closer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refuse != nil {
-		return nil, s.refuse
-	}
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	for other, seen := range s.watching {
-		if os.SameFile(fi, seen) {
-			return nil, &bpf.WatchedError{Placement: other}
-		}
-	}
-	s.watching[id] = fi
-	return fakeWatch(func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.watching, id)
-		return s.closeErr
-	}), nil
-}
-
-func (s *fakeSensor) watches(id beesting.PlacementID) os.FileInfo {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.watching[uint64(id)]
-}
-
-func (s *fakeSensor) Read() (bpf.Event, error) {
-	select { // what is there comes before a flush
-	case e := <-s.events:
-		return e, nil
-	default:
-	}
-	select {
-	case e := <-s.events:
-		return e, nil
-	case err := <-s.errs:
-		return bpf.Event{}, err
-	case <-s.flush:
-		return bpf.Event{}, bpf.ErrFlushed
-	case <-s.closed:
-		return bpf.Event{}, os.ErrClosed
-	}
-}
-
-func (s *fakeSensor) Flush() error {
-	if !s.noFlush {
-		s.flush <- struct{}{}
-	}
-	return nil
-}
-
-func (s *fakeSensor) Count(id uint64) (bpf.Count, error) {
-	if s.watches(beesting.PlacementID(id)) == nil {
-		return bpf.Count{}, errors.New("no such placement")
-	}
-	return bpf.Count{Seen: 3, Lost: 1}, nil
-}
-
-func (*fakeSensor) Stats() (bpf.Stats, error) {
-	return bpf.Stats{Lost: map[string]uint64{bpf.LostRingFull: 7}, DecodeErrors: 2}, nil
-}
-
-func (s *fakeSensor) Close() error {
-	s.once.Do(func() { close(s.closed) })
-	return nil
-}
 
 // memory is a sink that keeps what it gets, and refuses when told to.
 type memory struct {
@@ -174,14 +71,14 @@ func stopped() Clock {
 
 type fixture struct {
 	core   *Core
-	sensor *fakeSensor
+	sensor *sensortest.Fake
 	sink   *memory
 	proc   procTree
 }
 
 func newFixture(t *testing.T, edit ...func(*CoreOptions)) *fixture {
 	t.Helper()
-	f := &fixture{sensor: newFakeSensor(), sink: &memory{}, proc: newProcTree(t)}
+	f := &fixture{sensor: sensortest.New(), sink: &memory{}, proc: newProcTree(t)}
 	o := CoreOptions{Sensor: f.sensor, Sink: f.sink, ProcRoot: f.proc.dir, CgroupRoot: t.TempDir(), Clock: stopped()}
 	for _, e := range edit {
 		e(&o)

@@ -24,7 +24,7 @@ func TestRestart(t *testing.T) {
 	n.synchronize(kept, unseen)
 
 	after := n.core.Placements()
-	if len(after) != 1 || after[0].ID != id || n.sensor.watches(id) == nil {
+	if len(after) != 1 || after[0].ID != id || n.sensor.Watches(id) == nil {
 		t.Fatalf("placements %+v", after)
 	}
 	for _, p := range before {
@@ -72,7 +72,7 @@ func TestAfter(t *testing.T) {
 	}
 	kept.State = nri.StateRunning
 	n.synchronize(kept)
-	if !n.core.Armed(id) || n.core.Armed(gone) || n.sensor.watches(gone) != nil {
+	if !n.core.Armed(id) || n.core.Armed(gone) || n.sensor.Watches(gone) != nil {
 		t.Errorf("placements %+v, want that of the container that is there", n.core.Placements())
 	}
 	if s := a.Status(); !s.Since.Equal(old.since) || s.FailureCounts[ReasonHidden] != 1 || s.Planted != 1 || s.Lacking != 0 {

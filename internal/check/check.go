@@ -80,6 +80,22 @@ func (m Machine) All() Report {
 	return r
 }
 
+// Preflight looks at what has to be right before the agent changes anything. The
+// error is that of the first row that failed; warnings are the rows that say
+// what will be missing.
+func (m Machine) Preflight() (warnings []Row, err error) {
+	for _, look := range []func() Row{m.Platform, m.Privileges, m.Namespaces, m.BTF, m.NRIPresent, m.State} {
+		row := look()
+		if err := row.Err(); err != nil {
+			return nil, err
+		}
+		if row.Status == Warn {
+			warnings = append(warnings, row)
+		}
+	}
+	return warnings, nil
+}
+
 func (m Machine) attach() []Row {
 	if m.Probe == nil {
 		return nil

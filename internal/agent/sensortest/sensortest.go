@@ -1,0 +1,153 @@
+// Package sensortest has a stand-in for the kernel side, for tests of what is
+// built on it: the real one needs a kernel that lets programs attach.
+package sensortest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/bpf"
+)
+
+// Fake keeps what is watched by inode and hands out the events that a test puts
+// in; test/e2e and the tests of bpf in VMs have the real thing. Safe for
+// concurrent use.
+type Fake struct {
+	Events chan bpf.Event // what Read is to return
+	Errs   chan error     // errors that Read is to return
+	// NoFlush makes Flush do nothing. Set it before anything runs.
+	NoFlush bool
+
+	flush  chan struct{}
+	closed chan struct{}
+	once   sync.Once
+
+	mu       sync.Mutex
+	watching map[uint64]os.FileInfo
+	refuse   error
+	closeErr error
+}
+
+// New makes a sensor with room for 1000 events.
+func New() *Fake {
+	return &Fake{
+		Events: make(chan bpf.Event, 1000), Errs: make(chan error, 10), flush: make(chan struct{}, 10),
+		closed: make(chan struct{}), watching: map[uint64]os.FileInfo{},
+	}
+}
+
+// Touch puts in the event of an open by process n.
+func (s *Fake) Touch(placement uint64, n int) {
+	at := time.Minute + time.Duration(n)*time.Millisecond
+	s.Events <- bpf.Event{
+		Kind: bpf.KindOpen, Placement: placement, Time: at, StartTime: at - time.Millisecond,
+		PID: uint32(n), TID: uint32(n), Comm: "cat", Executable: "/bin/cat", Args: []string{"cat", fmt.Sprint(n)}, //nolint:gosec // small numbers
+	}
+}
+
+// Refuse makes Watch fail from now on, or work again.
+func (s *Fake) Refuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = err
+}
+
+// RefuseClose is what closing a watch will return.
+func (s *Fake) RefuseClose(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeErr = err
+}
+
+// Watches returns the file that is watched for a placement, or nil.
+func (s *Fake) Watches(id beesting.PlacementID) os.FileInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watching[uint64(id)]
+}
+
+// Closed is closed when the sensor is.
+func (s *Fake) Closed() <-chan struct{} { return s.closed }
+
+// Mode implements agent.Sensor, as all below.
+func (*Fake) Mode() bpf.Mode { return bpf.ModeLSM }
+
+type watch func() error
+
+func (w watch) Close() error { return w() }
+
+// Watch notes the file and refuses one that is watched already.
+func (s *Fake) Watch(f *os.File, id uint64) (io.Closer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != nil {
+		return nil, s.refuse
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	for other, seen := range s.watching {
+		if os.SameFile(fi, seen) {
+			return nil, &bpf.WatchedError{Placement: other}
+		}
+	}
+	s.watching[id] = fi
+	return watch(func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watching, id)
+		return s.closeErr
+	}), nil
+}
+
+// Read returns what is there before it heeds a flush.
+func (s *Fake) Read() (bpf.Event, error) {
+	select {
+	case e := <-s.Events:
+		return e, nil
+	default:
+	}
+	select {
+	case e := <-s.Events:
+		return e, nil
+	case err := <-s.Errs:
+		return bpf.Event{}, err
+	case <-s.flush:
+		return bpf.Event{}, bpf.ErrFlushed
+	case <-s.closed:
+		return bpf.Event{}, os.ErrClosed
+	}
+}
+
+// Flush ends a Read.
+func (s *Fake) Flush() error {
+	if !s.NoFlush {
+		s.flush <- struct{}{}
+	}
+	return nil
+}
+
+// Count returns fixed counts.
+func (s *Fake) Count(id uint64) (bpf.Count, error) {
+	if s.Watches(beesting.PlacementID(id)) == nil {
+		return bpf.Count{}, errors.New("no such placement")
+	}
+	return bpf.Count{Seen: 3, Lost: 1}, nil
+}
+
+// Stats returns fixed counts.
+func (*Fake) Stats() (bpf.Stats, error) {
+	return bpf.Stats{Lost: map[string]uint64{bpf.LostRingFull: 7}, DecodeErrors: 2}, nil
+}
+
+// Close ends Read for good.
+func (s *Fake) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return nil
+}
