@@ -90,7 +90,7 @@ test-collector: ## What a real Collector receives from the exporter.
 	@$(STEP) 'build the Collector' test/collector/build.sh
 	@hack/install-deps.sh gcc libc6-dev
 	@$(STEP) 'go test -race -tags integration' env CGO_ENABLED=1 \
-	  go test -race -tags integration -run Collector ./exporter
+	  go test -race -tags integration -run Collector ./exporter ./test/runtime/collectorproc
 
 .PHONY: test-vm
 test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.

@@ -2,8 +2,8 @@
 // test and gives back what it received, as the Collector passes it on.
 //
 // The Collector is the one in the otelcol directory, built by build.sh into
-// the cache. It takes OTLP over gRPC and HTTP on loopback and sends what it
-// got, synchronously, as OTLP JSON to a server in the test's process: when the
+// the cache. It takes logs, traces and metrics in OTLP over gRPC and HTTP on
+// loopback and sends what it got, synchronously, as OTLP JSON to a server in the test's process: when the
 // sender is told of success, the test has it. The package needs nothing but
 // the standard library and a path to the binary, and so works in a VM too.
 package collector
@@ -73,8 +73,11 @@ type Collector struct {
 
 	mu       sync.Mutex
 	away     bool
+	refused  map[string]int
 	received []Request
 	changed  chan struct{} // closed and replaced when something arrives
+
+	decoded decoded
 }
 
 // readyWithin is how long a Collector may take to listen. It takes about 0.3 s
@@ -90,7 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Collector, error) {
 			return nil, err
 		}
 	}
-	c := &Collector{GRPC: cfg.GRPC, HTTP: cfg.HTTP, exited: make(chan struct{}), changed: make(chan struct{})}
+	c := &Collector{GRPC: cfg.GRPC, HTTP: cfg.HTTP, exited: make(chan struct{}), refused: map[string]int{}, changed: make(chan struct{})}
 	for _, address := range []*string{&c.GRPC, &c.HTTP} {
 		if *address == "" {
 			if *address, err = freeAddress(); err != nil {
@@ -146,6 +149,7 @@ service:
   pipelines:
     logs: {receivers: [otlp], exporters: [otlp_http]}
     traces: {receivers: [otlp], exporters: [otlp_http]}
+    metrics: {receivers: [otlp], exporters: [otlp_http]}
 `
 
 func (c *Collector) launch(cfg Config) error {

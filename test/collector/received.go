@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
+	"slices"
+	"sync"
 	"time"
 )
 
 // Request is one request that the Collector passed on, as OTLP JSON.
 type Request struct {
-	// Signal is "logs" or "traces".
+	// Signal is "logs", "traces" or "metrics".
 	Signal string
 	JSON   json.RawMessage
 }
@@ -24,10 +25,11 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not JSON", http.StatusBadRequest)
 		return
 	}
-	signal := map[string]string{"/v1/logs": "logs", "/v1/traces": "traces"}[r.URL.Path]
+	signal := map[string]string{"/v1/logs": "logs", "/v1/traces": "traces", "/v1/metrics": "metrics"}[r.URL.Path]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.away || signal == "" {
+		c.refused[signal]++
 		http.Error(w, "away", http.StatusServiceUnavailable)
 		return
 	}
@@ -43,6 +45,13 @@ func (c *Collector) Requests() []Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Request(nil), c.received...)
+}
+
+// Refused is how many requests with a signal were answered with 503.
+func (c *Collector) Refused(signal string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused[signal]
 }
 
 // Wait returns when done says so of what arrived, or with ctx's error.
@@ -108,226 +117,95 @@ type Span struct {
 	DroppedAttributeCount uint32
 }
 
-// Logs returns the log records that arrived so far, in order.
+// decoded is what was received, taken apart. Each request is decoded once:
+// tests ask again and again.
+type decoded struct {
+	mu     sync.Mutex
+	next   int // index of the first request that is not decoded
+	logs   []Log
+	spans  []Span
+	points []Point
+	err    error // of the first request that is not as it should be
+}
+
+// decode brings c.decoded up to date. Its mutex must be held.
+func (c *Collector) decode() error {
+	d := &c.decoded
+	all := c.Requests()
+	for _, r := range all[d.next:] {
+		d.next++
+		var err error
+		switch r.Signal {
+		case "logs":
+			err = d.addLogs(r.JSON)
+		case "traces":
+			err = d.addSpans(r.JSON)
+		case "metrics":
+			err = d.addPoints(r.JSON)
+		}
+		if err != nil && d.err == nil {
+			d.err = fmt.Errorf("%s of the collector: %w", r.Signal, err)
+		}
+	}
+	return d.err
+}
+
+// Logs returns the log records that arrived so far, in order. They are shared:
+// don't change them.
 func (c *Collector) Logs() ([]Log, error) {
-	var out []Log
-	for _, r := range c.Requests() {
-		if r.Signal != "logs" {
-			continue
-		}
-		var req logsRequest
-		if err := json.Unmarshal(r.JSON, &req); err != nil {
-			return nil, fmt.Errorf("logs of the collector: %w", err)
-		}
-		for _, rl := range req.ResourceLogs {
-			for _, sl := range rl.ScopeLogs {
-				for _, l := range sl.LogRecords {
-					l := l.Log
-					l.Origin = rl.origin(sl.scoped)
-					out = append(out, l)
-				}
-			}
-		}
-	}
-	return out, nil
+	c.decoded.mu.Lock()
+	defer c.decoded.mu.Unlock()
+	err := c.decode()
+	return slices.Clip(c.decoded.logs), err
 }
 
-// Spans returns the spans that arrived so far, in order.
+// Spans returns the spans that arrived so far, in order, shared like the logs.
 func (c *Collector) Spans() ([]Span, error) {
-	var out []Span
-	for _, r := range c.Requests() {
-		if r.Signal != "traces" {
-			continue
-		}
-		var req tracesRequest
-		if err := json.Unmarshal(r.JSON, &req); err != nil {
-			return nil, fmt.Errorf("spans of the collector: %w", err)
-		}
-		for _, rs := range req.ResourceSpans {
-			for _, ss := range rs.ScopeSpans {
-				for _, s := range ss.Spans {
-					s := s.Span
-					s.Origin = rs.origin(ss.scoped)
-					out = append(out, s)
-				}
+	c.decoded.mu.Lock()
+	defer c.decoded.mu.Unlock()
+	err := c.decode()
+	return slices.Clip(c.decoded.spans), err
+}
+
+// Points returns the data points of metrics that arrived so far, in order,
+// shared like the logs.
+func (c *Collector) Points() ([]Point, error) {
+	c.decoded.mu.Lock()
+	defer c.decoded.mu.Unlock()
+	err := c.decode()
+	return slices.Clip(c.decoded.points), err
+}
+
+func (d *decoded) addLogs(data []byte) error {
+	var req logsRequest
+	if err := json.Unmarshal(data, &req); err != nil {
+		return err
+	}
+	for _, rl := range req.ResourceLogs {
+		for _, sl := range rl.ScopeLogs {
+			for _, l := range sl.LogRecords {
+				l := l.Log
+				l.Origin = rl.origin(sl.scoped)
+				d.logs = append(d.logs, l)
 			}
 		}
 	}
-	return out, nil
-}
-
-// The types below are OTLP's JSON, as far as it is looked at.
-
-type resourced struct {
-	Resource struct {
-		Attributes keyValues `json:"attributes"`
-	} `json:"resource"`
-	SchemaURL string `json:"schemaUrl"`
-}
-
-type scoped struct {
-	Scope struct {
-		Name    string `json:"name"`
-		Version string `json:"version"`
-	} `json:"scope"`
-	SchemaURL string `json:"schemaUrl"`
-}
-
-func (r resourced) origin(s scoped) Origin {
-	return Origin{
-		Resource: r.Resource.Attributes, ResourceSchemaURL: r.SchemaURL,
-		ScopeName: s.Scope.Name, ScopeVersion: s.Scope.Version, ScopeSchemaURL: s.SchemaURL,
-	}
-}
-
-type logsRequest struct {
-	ResourceLogs []struct {
-		resourced
-		ScopeLogs []struct {
-			scoped
-			LogRecords []jsonLog `json:"logRecords"`
-		} `json:"scopeLogs"`
-	} `json:"resourceLogs"`
-}
-
-type tracesRequest struct {
-	ResourceSpans []struct {
-		resourced
-		ScopeSpans []struct {
-			scoped
-			Spans []jsonSpan `json:"spans"`
-		} `json:"scopeSpans"`
-	} `json:"resourceSpans"`
-}
-
-type jsonLog struct{ Log }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *jsonLog) UnmarshalJSON(data []byte) error {
-	var in struct {
-		TimeUnixNano         nanos     `json:"timeUnixNano"`
-		ObservedTimeUnixNano nanos     `json:"observedTimeUnixNano"`
-		EventName            string    `json:"eventName"`
-		SeverityNumber       int       `json:"severityNumber"`
-		SeverityText         string    `json:"severityText"`
-		Body                 value     `json:"body"`
-		Attributes           keyValues `json:"attributes"`
-		TraceID              string    `json:"traceId"`
-		SpanID               string    `json:"spanId"`
-		Flags                uint32    `json:"flags"`
-	}
-	if err := json.Unmarshal(data, &in); err != nil {
-		return err
-	}
-	l.Log = Log{
-		Time: time.Time(in.TimeUnixNano), ObservedTime: time.Time(in.ObservedTimeUnixNano), EventName: in.EventName,
-		SeverityNumber: in.SeverityNumber, SeverityText: in.SeverityText, Body: in.Body.v, Attributes: in.Attributes,
-		TraceID: in.TraceID, SpanID: in.SpanID, Flags: in.Flags,
-	}
 	return nil
 }
 
-type jsonSpan struct{ Span }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (s *jsonSpan) UnmarshalJSON(data []byte) error {
-	var in struct {
-		Name              string    `json:"name"`
-		Kind              int       `json:"kind"`
-		TraceID           string    `json:"traceId"`
-		SpanID            string    `json:"spanId"`
-		ParentSpanID      string    `json:"parentSpanId"`
-		StartTimeUnixNano nanos     `json:"startTimeUnixNano"`
-		EndTimeUnixNano   nanos     `json:"endTimeUnixNano"`
-		Attributes        keyValues `json:"attributes"`
-		Flags             uint32    `json:"flags"`
-		DroppedAttributes uint32    `json:"droppedAttributesCount"`
-		Status            struct {
-			Code    int    `json:"code"`
-			Message string `json:"message"`
-		} `json:"status"`
-	}
-	if err := json.Unmarshal(data, &in); err != nil {
+func (d *decoded) addSpans(data []byte) error {
+	var req tracesRequest
+	if err := json.Unmarshal(data, &req); err != nil {
 		return err
 	}
-	s.Span = Span{
-		Name: in.Name, Kind: in.Kind, TraceID: in.TraceID, SpanID: in.SpanID, ParentSpanID: in.ParentSpanID,
-		Start: time.Time(in.StartTimeUnixNano), End: time.Time(in.EndTimeUnixNano), Attributes: in.Attributes,
-		StatusCode: in.Status.Code, StatusMessage: in.Status.Message, Flags: in.Flags, DroppedAttributeCount: in.DroppedAttributes,
-	}
-	return nil
-}
-
-// nanos is a time as OTLP JSON has it: nanoseconds since 1970 in a string.
-type nanos time.Time
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (n *nanos) UnmarshalJSON(data []byte) error {
-	var s string
-	if err := json.Unmarshal(data, &s); err != nil {
-		return err
-	}
-	ns, err := strconv.ParseInt(s, 10, 64)
-	*n = nanos(time.Unix(0, ns).UTC())
-	return err
-}
-
-// keyValues is OTLP's list of attributes as a map. It refuses a key that is
-// there twice.
-type keyValues map[string]any
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (kv *keyValues) UnmarshalJSON(data []byte) error {
-	var in []struct {
-		Key   string `json:"key"`
-		Value value  `json:"value"`
-	}
-	if err := json.Unmarshal(data, &in); err != nil {
-		return err
-	}
-	*kv = make(keyValues, len(in))
-	for _, a := range in {
-		if _, twice := (*kv)[a.Key]; twice {
-			return fmt.Errorf("attribute %s is there twice", a.Key)
+	for _, rs := range req.ResourceSpans {
+		for _, ss := range rs.ScopeSpans {
+			for _, s := range ss.Spans {
+				s := s.Span
+				s.Origin = rs.origin(ss.scoped)
+				d.spans = append(d.spans, s)
+			}
 		}
-		(*kv)[a.Key] = a.Value.v
 	}
 	return nil
-}
-
-// value is OTLP's AnyValue as a Go value.
-type value struct{ v any }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (v *value) UnmarshalJSON(data []byte) error {
-	var in struct {
-		String *string  `json:"stringValue"`
-		Bool   *bool    `json:"boolValue"`
-		Int    *string  `json:"intValue"`
-		Double *float64 `json:"doubleValue"`
-		Array  *struct {
-			Values []value `json:"values"`
-		} `json:"arrayValue"`
-	}
-	if err := json.Unmarshal(data, &in); err != nil {
-		return err
-	}
-	var err error
-	switch {
-	case in.String != nil:
-		v.v = *in.String
-	case in.Bool != nil:
-		v.v = *in.Bool
-	case in.Int != nil:
-		v.v, err = strconv.ParseInt(*in.Int, 10, 64)
-	case in.Double != nil:
-		v.v = *in.Double
-	case in.Array != nil:
-		list := make([]any, len(in.Array.Values))
-		for i, e := range in.Array.Values {
-			list[i] = e.v
-		}
-		v.v = list
-	}
-	return err
 }
