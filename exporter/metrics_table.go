@@ -1,0 +1,180 @@
+package exporter
+
+import (
+	"maps"
+	"slices"
+
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+)
+
+// instrument is the kind of a metric, in the words of the metrics API.
+type instrument uint8
+
+const (
+	counter instrument = iota // a sum that only grows
+	upDownCounter
+)
+
+// metricRow is one metric: what the encoders send and the words that the
+// reference has for it. Both encoders and docs/telemetry.md are made from it.
+type metricRow struct {
+	name       string
+	instrument instrument
+	unit       string // UCUM
+	says       string // the description, sent along: a line without markup
+	fractional bool   // points are float64, else int64
+	attributes []metricAttribute
+	// points gives the values in a steady order; none leaves the metric out.
+	points func(*reading) []point
+}
+
+// metricAttribute is an attribute of points, with the words of the reference.
+type metricAttribute struct {
+	key  attribute.Key
+	says string
+}
+
+const (
+	keyPlacementState attribute.Key = "honeytoken.placement.state"
+	keyLossCause      attribute.Key = "honeytoken.loss.cause"
+	// keyOverflow is the metrics SDK specification's, with the value true.
+	keyOverflow attribute.Key = "otel.metric.overflow"
+)
+
+// lossDecode is the cause of events that reached the agent and made no sense.
+const lossDecode = "decode_error"
+
+// dimensionNames are the attributes of an access that accesses are counted by.
+// They tell enough for a dashboard and a rule; who it was tells the log record.
+// All are strings, and none is for the acting process to choose.
+var dimensionNames = [...]attribute.Key{
+	"honeytoken.name", "honeytoken.kind", "honeytoken.access.kind", "honeytoken.access.outcome",
+	"honeytoken.actor.class", semconv.K8SNamespaceNameKey,
+}
+
+// dimensionRows are the rows that log records have for dimensionNames: the same
+// access has the same values in every signal.
+var dimensionRows = func() (rows [len(dimensionNames)]row) {
+	for _, r := range slices.Concat(resourceTable, accessTable) {
+		if i := slices.Index(dimensionNames[:], r.key); i >= 0 {
+			rows[i] = r
+		}
+	}
+	return rows
+}()
+
+// metricTable has every metric, in the order in which they are sent.
+var metricTable = []metricRow{
+	{
+		name: "honeytoken.accesses", instrument: counter, unit: "{access}",
+		says:       "Touches of honeytokens",
+		attributes: dimensionAttributes(),
+		points:     accessPoints,
+	},
+	{
+		name: "honeytoken.placements", instrument: upDownCounter, unit: "{placement}",
+		says: "Tokens in containers: wanted by the policy, and armed (watched)",
+		attributes: []metricAttribute{{keyPlacementState,
+			"`wanted`: what the policy wants in the containers that run, `armed`: what is watched. They are not parts of a whole, so don't add them up"}},
+		points: func(r *reading) []point {
+			return []point{
+				{attributes: one(keyPlacementState, "armed"), n: int64(r.state.Armed)},
+				{attributes: one(keyPlacementState, "wanted"), n: int64(r.state.Wanted)},
+			}
+		},
+	},
+	{
+		name: "honeytoken.containers.lacking", instrument: upDownCounter, unit: "{container}",
+		says:   "Running containers with fewer tokens than the policy wants",
+		points: func(r *reading) []point { return []point{{n: int64(r.state.LackingContainers)}} },
+	},
+	{
+		name: "honeytoken.events.lost", instrument: counter, unit: "{event}",
+		says: "Touches that were seen in the kernel and could not be reported",
+		attributes: []metricAttribute{{keyLossCause,
+			"`ring_full`: no room between kernel and agent, `recursion`: the program was not run because it ran already on that processor, `" + lossDecode + "`: the agent could not read the event"}},
+		points: lossPoints,
+	},
+	{
+		name: "honeytoken.plant.failures", instrument: counter, unit: "{failure}",
+		says: "Tokens that could not be planted or watched as the policy wants",
+		attributes: []metricAttribute{{semconv.ErrorTypeKey,
+			"the reason, as `beesting status` names it: `mount_point`, `late`, `watch` …"}},
+		points: func(r *reading) []point { return pointsByWord(semconv.ErrorTypeKey, r.state.PlantFailures) },
+	},
+	{
+		name: "honeytoken.nri.connected", instrument: upDownCounter, unit: "1",
+		says: "Whether the container runtime has the agent registered: 1 or 0; without it new containers get no tokens",
+		points: func(r *reading) []point {
+			if r.state.NRIConnected {
+				return []point{{n: 1}}
+			}
+			return []point{{}}
+		},
+	},
+	{
+		name: "honeytoken.nri.reconnects", instrument: counter, unit: "{reconnect}",
+		says:   "Registrations with the container runtime after the first one",
+		points: func(r *reading) []point { return []point{{n: clamped(r.state.NRIReconnects)}} },
+	},
+	{
+		name: "honeytoken.nri.blind_time", instrument: counter, unit: "s", fractional: true,
+		says:   "Time without the container runtime since the first registration, in which containers were created without tokens",
+		points: func(r *reading) []point { return []point{{f: r.state.NRIBlindSeconds}} },
+	},
+}
+
+func dimensionAttributes() []metricAttribute {
+	var attrs []metricAttribute
+	for _, r := range dimensionRows {
+		attrs = append(attrs, metricAttribute{r.key, r.says})
+	}
+	return append(attrs, metricAttribute{keyOverflow, "`true` on the one point that has the accesses of all further combinations, without the other attributes"})
+}
+
+// accessPoints are in the order of their values; the overflow is the last.
+func accessPoints(r *reading) []point {
+	keys := slices.SortedFunc(maps.Keys(r.accesses), func(a, b series) int { return slices.Compare(a[:], b[:]) })
+	points := make([]point, 0, len(keys)+1)
+	for _, key := range keys {
+		attrs := make([]attribute.KeyValue, 0, len(key))
+		for i, value := range key {
+			if value != "" {
+				attrs = append(attrs, dimensionNames[i].String(value))
+			}
+		}
+		points = append(points, point{attributes: attribute.NewSet(attrs...), n: clamped(r.accesses[key])})
+	}
+	if r.overflow > 0 {
+		points = append(points, point{attributes: attribute.NewSet(keyOverflow.Bool(true)), n: clamped(r.overflow)})
+	}
+	return points
+}
+
+func lossPoints(r *reading) []point {
+	all := maps.Clone(r.state.Lost)
+	if all == nil {
+		all = map[string]uint64{}
+	}
+	all[lossDecode] += r.state.DecodeErrors
+	return pointsByWord(keyLossCause, all)
+}
+
+// pointsByWord makes one point of each word, in their order. Two words that
+// become the same when they are made valid are one series, not a series twice,
+// which a back end would refuse.
+func pointsByWord(key attribute.Key, counts map[string]uint64) []point {
+	valid := make(map[string]uint64, len(counts))
+	for word, n := range counts {
+		word, _ = validString(word)
+		valid[word] += n
+	}
+	points := make([]point, 0, len(valid))
+	for _, word := range slices.Sorted(maps.Keys(valid)) {
+		points = append(points, point{attributes: one(key, word), n: clamped(valid[word])})
+	}
+	return points
+}
+
+func one(key attribute.Key, value string) attribute.Set { return attribute.NewSet(key.String(value)) }
