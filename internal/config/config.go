@@ -94,6 +94,12 @@ func Parse(path string, data []byte, env Environment) (Config, error) {
 	return c, nil
 }
 
+// ReadContent reads a token's content from the regular file at path, or from
+// one that a link there leads to; at most beesting.MaxTokenContent bytes.
+func ReadContent(path string) ([]byte, error) {
+	return readBounded(path, beesting.MaxTokenContent)
+}
+
 // readBounded reads a regular file, or a link to one: anything else could
 // block or never end.
 func readBounded(path string, limit int64) ([]byte, error) {

@@ -1,7 +1,7 @@
 package config
 
 import (
-	"strings"
+	"fmt"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -19,16 +19,8 @@ func nodeNameKey() key[Config] {
 		doc: "The node's name in telemetry (`k8s.node.name`). Left out, it is the environment variable " +
 			"NODE_NAME, which a DaemonSet sets from `spec.nodeName`, and without that the host name.",
 	}, func(p *parser, c *Config, n *yaml.Node) {
-		if s, ok := p.text(n, "nodeName"); ok && p.nodeName(s) {
-			c.NodeName = s
-		} else if ok {
-			p.fail(n, "nodeName: %q is not a name of 1 to 253 printable characters without spaces", clip(s))
-		}
+		c.NodeName, _ = read(p, n, "nodeName", func(s string) (string, error) { return s, CheckNodeName(s) })
 	}}
-}
-
-func (p *parser) nodeName(s string) bool {
-	return s != "" && len(s) <= 253 && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
 func stateDirKey() key[Config] {
@@ -39,11 +31,7 @@ func stateDirKey() key[Config] {
 			"files in it are bind-mounted into containers. Not on tmpfs. Containers can read this path in their list of mounts, so a " +
 			"name that doesn't tell of beesting hides tokens better.",
 	}, func(p *parser, c *Config, n *yaml.Node) {
-		s, ok := p.absolute(n, "stateDir")
-		if ok && s == "/" {
-			p.fail(n, "stateDir: must not be the root directory")
-		}
-		c.StateDir = s
+		c.StateDir, _ = read(p, n, "stateDir", CleanStateDir)
 	}}
 }
 
@@ -53,7 +41,7 @@ func nriKey() key[Config] {
 			name: "socket", form: "absolute path", def: "/var/run/nri/nri.sock",
 			doc: "The runtime's NRI socket. containerd 2 and CRI-O have NRI switched on by default, containerd 1.7 needs " +
 				"`disable = false` under `[plugins.\"io.containerd.nri.v1.nri\"]`.",
-		}, func(p *parser, c *NRI, n *yaml.Node) { c.Socket = p.socket(n, "nri.socket") }},
+		}, func(p *parser, c *NRI, n *yaml.Node) { c.Socket, _ = read(p, n, "nri.socket", CleanSocket) }},
 		{entry{
 			name: "pluginName", form: "text", def: "beesting",
 			doc: "Name to register under: 1 to 63 of a-z, 0-9 and \"-\". Two agents with one name on one node get in " +
@@ -63,11 +51,7 @@ func nriKey() key[Config] {
 			name: "pluginIndex", form: "two digits", def: `"90"`,
 			doc: "Place among the plugins, \"00\" to \"99\"; the runtime asks them in this order.",
 		}, func(p *parser, c *NRI, n *yaml.Node) {
-			s, ok := p.text(n, "nri.pluginIndex")
-			if ok && (len(s) != 2 || strings.Trim(s, "0123456789") != "") {
-				p.fail(n, `nri.pluginIndex: %q is not two digits, like "90"`, clip(s))
-			}
-			c.PluginIndex = s
+			c.PluginIndex, _ = read(p, n, "nri.pluginIndex", func(s string) (string, error) { return s, CheckPluginIndex(s) })
 		}},
 	}
 	return key[Config]{entry{
@@ -81,10 +65,11 @@ func controlKey() key[Config] {
 		name: "controlSocket", form: "absolute path", def: "/run/beesting/control.sock",
 		doc: "Unix socket on which the agent answers `beesting status`, for root only. Its directory is made with mode " +
 			"0700 if it is missing.",
-	}, func(p *parser, c *Config, n *yaml.Node) { c.ControlSocket = p.socket(n, "controlSocket") }}
+	}, func(p *parser, c *Config, n *yaml.Node) {
+		c.ControlSocket, _ = read(p, n, "controlSocket", CleanSocket)
+	}}
 }
 
-// The limits are those of package bpf, which checks them again.
 func sensorKey() key[Config] {
 	keys := []key[Sensor]{
 		{entry{
@@ -92,20 +77,20 @@ func sensorKey() key[Config] {
 			doc: "How to attach at the kernel's file-open hook. `auto` takes the first that works, in the order of the list; " +
 				"`beesting check` shows which do.",
 		}, func(p *parser, c *Sensor, n *yaml.Node) {
-			c.Mode, _ = p.oneOf(n, "sensor.mode", []string{"auto", "lsm", "fentry", "kprobe"})
+			c.Mode, _ = p.oneOf(n, "sensor.mode", SensorModes())
 		}},
 		{entry{
 			name: "ringBytes", form: "size", def: "4MiB",
 			doc: "Room for events between kernel and agent, rounded up to a power of two; 4KiB to 1GiB. An event takes " +
 				"about 2.2 KiB. What finds no room is counted as lost.",
 		}, func(p *parser, c *Sensor, n *yaml.Node) {
-			c.RingBytes, _ = p.size(n, "sensor.ringBytes", 4<<10, 1<<30)
+			c.RingBytes, _ = p.size(n, "sensor.ringBytes", MinRingBytes, MaxRingBytes)
 		}},
 		{entry{
 			name: "maxWatches", form: "whole number", def: "16384",
 			doc: "How many files can be watched at a time, 1 to 1048576: tokens times matched containers of the node.",
 		}, func(p *parser, c *Sensor, n *yaml.Node) {
-			c.MaxWatches, _ = p.integer(n, "sensor.maxWatches", 1, 1<<20)
+			c.MaxWatches, _ = p.integer(n, "sensor.maxWatches", 1, MaxMaxWatches)
 		}},
 	}
 	return key[Config]{entry{
@@ -120,7 +105,7 @@ func commandArgsKey() key[Config] {
 		doc: "What telemetry says of the acting process's arguments (`process.command_args`): with the values of known " +
 			"secret flags and KEY=value forms blacked out, in full, or not at all.",
 	}, func(p *parser, c *Config, n *yaml.Node) {
-		c.CommandArgs, _ = p.oneOf(n, "commandArgs", []string{"redacted", "full", "off"})
+		c.CommandArgs, _ = p.oneOf(n, "commandArgs", CommandArgs())
 	}}
 }
 
@@ -177,17 +162,18 @@ func logKey() key[Config] {
 	}, func(p *parser, c *Config, n *yaml.Node) { mapping(p, n, "log", keys, &c.Log) }}
 }
 
-// defaultNodeName is the only default that isn't a constant.
-func (p *parser) defaultNodeName() string {
-	if s, set := p.env.LookupEnv("NODE_NAME"); set && p.nodeName(s) {
-		return s
-	} else if set && s != "" {
-		p.failAt(1, "nodeName: environment variable NODE_NAME holds %q, which is not a name of 1 to 253 printable characters without spaces", clip(s))
-		return ""
+// NodeName names the node where the configuration doesn't: the only default
+// that isn't a constant.
+func (e Environment) NodeName() (string, error) {
+	if s, set := e.LookupEnv("NODE_NAME"); set && s != "" {
+		if !isNodeName(s) {
+			return "", fmt.Errorf("environment variable NODE_NAME holds %q, which %s", clip(s), notNodeName)
+		}
+		return s, nil
 	}
-	s, err := p.env.Hostname()
+	s, err := e.Hostname()
 	if err != nil {
-		p.failAt(1, "nodeName: not given, and the host name can't be had: %v", err)
+		return "", fmt.Errorf("not given, and the host name can't be had: %w", err)
 	}
-	return s
+	return s, nil
 }

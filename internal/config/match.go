@@ -39,9 +39,9 @@ func matchKey() key[Config] {
 func (p *parser) patterns(n *yaml.Node, what string) []policy.Pattern {
 	var out []policy.Pattern
 	p.texts(n, what, func(n *yaml.Node, s string) {
-		pattern, err := policy.ParsePattern(s)
+		pattern, err := ParseNamespace(s)
 		if err != nil {
-			p.fail(n, "%s: %q: %v", what, clip(s), err)
+			p.fail(n, "%s: %v", what, err)
 			return
 		}
 		out = append(out, pattern)

@@ -70,7 +70,11 @@ func (p *parser) document(data []byte) Config {
 	}
 	mapping(p, docs[0].Content[0], "the configuration", topKeys(), &c)
 	if c.NodeName == "" {
-		c.NodeName = p.defaultNodeName()
+		name, err := p.env.NodeName()
+		if err != nil {
+			p.failAt(1, "nodeName: %v", err)
+		}
+		c.NodeName = name
 	}
 	return c
 }
@@ -223,11 +227,9 @@ func (p *parser) unique(seen map[string]int, n *yaml.Node, what, value string) {
 // directory at the same time.
 func (p *parser) nested(tokens []beesting.Token) {
 	for _, t := range tokens {
-		for dir := t.Path; dir != "/" && dir != "." && dir != ""; {
-			dir = dir[:max(strings.LastIndexByte(dir, '/'), 0)]
-			if line, ok := p.paths[dir]; ok {
-				p.failAt(p.paths[t.Path], "path %q lies below the token %q of line %d, which is a file", clip(t.Path), clip(dir), line)
-			}
+		dir, found := TokenAbove(t.Path, func(dir string) bool { return p.paths[dir] > 0 })
+		if found {
+			p.failAt(p.paths[t.Path], "path %q lies below the token %q of line %d, which is a file", clip(t.Path), clip(dir), p.paths[dir])
 		}
 	}
 }

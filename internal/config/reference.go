@@ -43,6 +43,31 @@ func reference(b *strings.Builder, prefix string, e entry) {
 	}
 }
 
+// Key is what the reference says of one key.
+type Key struct {
+	Path     string // as in "tokens[].name"
+	Form     string // what the value is
+	Default  string // as YAML; empty for none
+	Doc      string // Markdown, one paragraph
+	Required bool
+	List     bool // of what the keys below it describe
+}
+
+// Keys gives every key, those inside another right after it.
+func Keys() []Key { return flatten(nil, "", entries(topKeys())) }
+
+func flatten(keys []Key, prefix string, es []entry) []Key {
+	for _, e := range es {
+		path := prefix + e.name
+		keys = append(keys, Key{Path: path, Form: e.form, Default: e.def, Doc: e.doc, Required: e.required, List: e.list})
+		if e.list {
+			path += "[]"
+		}
+		keys = flatten(keys, path+".", e.sub)
+	}
+	return keys
+}
+
 // Example is a commented configuration with every key, ready to be changed.
 // Keys without a default are commented out.
 func Example() string {

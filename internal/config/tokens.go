@@ -2,7 +2,6 @@ package config
 
 import (
 	"path/filepath"
-	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -23,11 +22,8 @@ func tokensKey() key[Config] {
 	}, func(p *parser, c *Config, n *yaml.Node) {
 		p.names, p.paths = map[string]int{}, map[string]int{}
 		p.list(n, "tokens", func(_ int, n *yaml.Node) { p.token(c, n, keys) })
-		if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
-			p.fail(n, "tokens: the list is empty: there is nothing to plant")
-		}
-		if len(n.Content) > MaxTokens && n.Kind == yaml.SequenceNode {
-			p.fail(n, "tokens: %d of them, at most %d are allowed", len(n.Content), MaxTokens)
+		if err := CheckTokenCount(len(n.Content)); err != nil && n.Kind == yaml.SequenceNode {
+			p.fail(n, "tokens: %v", err)
 		}
 		p.nested(c.Tokens)
 	}}
@@ -68,7 +64,7 @@ func tokenKeys() []key[draft] {
 			name: "mode", form: "octal permission bits", def: `"0644"`,
 			doc: "Permission bits of the file, which belongs to root. The kernel refuses an open by these bits before the " +
 				"sensor sees it: with `\"0600\"` an attempt by a process without root's rights is not reported.",
-		}, func(p *parser, d *draft, n *yaml.Node) { d.Mode, _ = p.mode(n, "token mode") }},
+		}, func(p *parser, d *draft, n *yaml.Node) { d.Mode, _ = read(p, n, "token mode", ParseMode) }},
 		{entry{
 			name: "content", form: "text", sample: "|\n" +
 				"[default]\n" +
@@ -95,8 +91,8 @@ func (p *parser) tokenPath(d *draft, n *yaml.Node) {
 	if !ok {
 		return
 	}
-	if err := (beesting.Token{Name: "x", Path: s}).Validate(); err != nil {
-		p.fail(n, "token %v", err)
+	if err := CheckTokenPath(s); err != nil {
+		p.fail(n, "token path %v", err)
 		return
 	}
 	p.unique(p.paths, n, "token path", s)
@@ -112,7 +108,7 @@ func (p *parser) contentFile(d *draft, n *yaml.Node) {
 	if !filepath.IsAbs(s) {
 		s = filepath.Join(p.dir, s)
 	}
-	data, err := readBounded(s, beesting.MaxTokenContent)
+	data, err := ReadContent(s)
 	if err != nil {
 		p.fail(n, "token contentFile: %v", err)
 		return
@@ -120,14 +116,14 @@ func (p *parser) contentFile(d *draft, n *yaml.Node) {
 	d.Content = data
 }
 
-// name reads what has the form of a token's name; the rule is the token's own.
+// name reads what has the form of a token's name.
 func (p *parser) name(n *yaml.Node, what string) (string, bool) {
 	s, ok := p.text(n, what)
 	if !ok {
 		return "", false
 	}
-	if err := (beesting.Token{Name: s, Path: "/x"}).Validate(); err != nil {
-		p.fail(n, "%s %v", what, strings.TrimPrefix(err.Error(), "name "))
+	if err := CheckName(s); err != nil {
+		p.fail(n, "%s %v", what, err)
 		return "", false
 	}
 	return s, true

@@ -1,0 +1,210 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/policy"
+)
+
+// What a value has to be, apart from where it was read: the agent's parser and
+// the Collector's receiver both ask here. An error quotes the value, shortened,
+// and says what is wrong; the caller puts the key before it. None of these
+// functions touches the system.
+
+// The limits are those of package bpf, which checks them again.
+const (
+	MinRingBytes  = 4 << 10
+	MaxRingBytes  = 1 << 30
+	MaxMaxWatches = 1 << 20
+)
+
+// maxSocket is the room in sockaddr_un.sun_path (unix(7)) without the NUL.
+const maxSocket = 107
+
+// SensorModes are the values of sensor.mode.
+func SensorModes() []string { return []string{"auto", "lsm", "fentry", "kprobe"} }
+
+// CommandArgs are the values of commandArgs.
+func CommandArgs() []string { return []string{"redacted", "full", "off"} }
+
+// CheckText refuses what no value may hold.
+func CheckText(s string) error {
+	if strings.ContainsRune(s, 0) {
+		return errors.New("must not hold a NUL byte")
+	}
+	return nil
+}
+
+// CheckOneOf refuses what is not among the allowed values.
+func CheckOneOf(s string, allowed []string) error {
+	if slices.Contains(allowed, s) {
+		return nil
+	}
+	hint := ""
+	if near := suggest(s, allowed); near != "" {
+		hint = ": did you mean " + strconv.Quote(near) + "?"
+	}
+	return fmt.Errorf("%q is not one of %s%s", clip(s), strings.Join(allowed, ", "), hint)
+}
+
+// ParseInteger reads a decimal number from least to most.
+func ParseInteger(s string, least, most int) (int, error) {
+	v, err := strconv.Atoi(s)
+	if err != nil || v < least || v > most {
+		return 0, fmt.Errorf("%q is not a whole number from %d to %d", clip(s), least, most)
+	}
+	return v, nil
+}
+
+// ParseSize reads a number of bytes, with KiB, MiB or GiB behind it or not,
+// from least to most bytes.
+func ParseSize(s string, least, most int) (int, error) {
+	number, shift := s, 0
+	for i, unit := range []string{"KiB", "MiB", "GiB"} {
+		if rest, found := strings.CutSuffix(s, unit); found {
+			number, shift = strings.TrimSpace(rest), 10*(i+1)
+		}
+	}
+	v, err := strconv.Atoi(number)
+	if err != nil || v < 0 || v > most>>shift || v<<shift < least {
+		return 0, fmt.Errorf(`%q is not a size from %s to %s (a number of bytes, or one with KiB, MiB or GiB)`,
+			clip(s), SizeText(least), SizeText(most))
+	}
+	return v << shift, nil
+}
+
+// SizeText is the shortest way to write n bytes for [ParseSize].
+func SizeText(n int) string {
+	for i, unit := range []string{"GiB", "MiB", "KiB"} {
+		if shift := 30 - 10*i; n >= 1<<shift && n%(1<<shift) == 0 {
+			return strconv.Itoa(n>>shift) + unit
+		}
+	}
+	return strconv.Itoa(n)
+}
+
+// ParseMode reads permission bits. A leading zero is asked for, because 644
+// could be meant as a decimal number, which Kubernetes takes in the same place.
+func ParseMode(s string) (fs.FileMode, error) {
+	v, err := strconv.ParseUint(strings.Replace(s, "0o", "0", 1), 8, 32)
+	if err != nil || !strings.HasPrefix(s, "0") || v > 0o777 {
+		return 0, fmt.Errorf(`%q is not octal permission bits with a leading zero, like "0600"`, clip(s))
+	}
+	return fs.FileMode(v), nil
+}
+
+// CleanAbsolute takes an absolute path, and gives it in its shortest form.
+func CleanAbsolute(s string) (string, error) {
+	if !filepath.IsAbs(s) {
+		return "", fmt.Errorf("%q is not an absolute path", clip(s))
+	}
+	return filepath.Clean(s), nil
+}
+
+// CleanSocket is [CleanAbsolute] for the path of a unix socket.
+func CleanSocket(s string) (string, error) {
+	s, err := CleanAbsolute(s)
+	if err == nil && len(s) > maxSocket {
+		err = fmt.Errorf("%q is longer than the %d bytes that a unix socket's path can have", clip(s), maxSocket)
+	}
+	return s, err
+}
+
+// CleanStateDir is [CleanAbsolute] for stateDir.
+func CleanStateDir(s string) (string, error) {
+	s, err := CleanAbsolute(s)
+	if err == nil && s == "/" {
+		err = errors.New("must not be the root directory")
+	}
+	return s, err
+}
+
+// notNodeName is said of what isNodeName refuses.
+const notNodeName = "is not a name of 1 to 253 printable characters without spaces"
+
+// CheckNodeName holds for what can be the name of a Kubernetes node and of a
+// host.
+func CheckNodeName(s string) error {
+	if !isNodeName(s) {
+		return fmt.Errorf("%q %s", clip(s), notNodeName)
+	}
+	return nil
+}
+
+func isNodeName(s string) bool {
+	return s != "" && len(s) <= 253 && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+// CheckName holds for what has the form of a token's name; the rule is the
+// token's own.
+func CheckName(s string) error {
+	if err := (beesting.Token{Name: s, Path: "/x"}).Validate(); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "name "))
+	}
+	return nil
+}
+
+// CheckTokenPath holds for what a token's path can be; the rule is the token's
+// own.
+func CheckTokenPath(s string) error {
+	if err := (beesting.Token{Name: "x", Path: s}).Validate(); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "path "))
+	}
+	return nil
+}
+
+// CheckContent holds for what a token's content can be; the rule is the token's
+// own, and its error says nothing of the content but how long it is.
+func CheckContent(b []byte) error {
+	if err := (beesting.Token{Name: "x", Path: "/x", Content: b}).Validate(); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "content: "))
+	}
+	return nil
+}
+
+// CheckPluginIndex holds for what containerd's NRI takes as an index.
+func CheckPluginIndex(s string) error {
+	if len(s) != 2 || strings.Trim(s, "0123456789") != "" {
+		return fmt.Errorf(`%q is not two digits, like "90"`, clip(s))
+	}
+	return nil
+}
+
+// CheckTokenCount holds for how many tokens there can be.
+func CheckTokenCount(n int) error {
+	switch {
+	case n == 0:
+		return errors.New("the list is empty: there is nothing to plant")
+	case n > MaxTokens:
+		return fmt.Errorf("%d of them, at most %d are allowed", n, MaxTokens)
+	}
+	return nil
+}
+
+// TokenAbove finds the nearest directory above path that is itself the path of
+// a token, which isToken says: a file can't be a directory at the same time.
+func TokenAbove(path string, isToken func(string) bool) (dir string, found bool) {
+	for dir = path; dir != "/" && dir != "." && dir != ""; {
+		dir = dir[:max(strings.LastIndexByte(dir, '/'), 0)]
+		if isToken(dir) {
+			return dir, true
+		}
+	}
+	return "", false
+}
+
+// ParseNamespace reads a namespace's name with wildcards.
+func ParseNamespace(s string) (policy.Pattern, error) {
+	pattern, err := policy.ParsePattern(s)
+	if err != nil {
+		return policy.Pattern{}, fmt.Errorf("%q: %w", clip(s), err)
+	}
+	return pattern, nil
+}
