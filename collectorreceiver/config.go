@@ -1,0 +1,214 @@
+package collectorreceiver
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/beesting-otel/beesting/exporter"
+	"github.com/beesting-otel/beesting/internal/config"
+)
+
+// Config is the receiver's configuration. Its keys are the node agent's in
+// snake_case, with the agent's rules and defaults, and three of its own; a test
+// holds the two together. README.md has the reference.
+type Config struct {
+	// Tokens are planted in every matched container: 1 to config.MaxTokens.
+	Tokens []TokenConfig `mapstructure:"tokens"`
+	// Match has to be given, so that nobody plants everywhere by leaving it
+	// out: nil is a mistake.
+	Match *MatchConfig `mapstructure:"match"`
+	// NodeName is the environment variable NODE_NAME if empty, or else the host
+	// name.
+	NodeName string       `mapstructure:"node_name"`
+	StateDir string       `mapstructure:"state_dir"`
+	NRI      NRIConfig    `mapstructure:"nri"`
+	Sensor   SensorConfig `mapstructure:"sensor"`
+	// CommandArgs is "redacted", "full" or "off".
+	CommandArgs string `mapstructure:"command_args"`
+
+	// QueueSize is how many accesses of each signal wait while the pipeline
+	// refuses them: 1 to maxQueueSize.
+	QueueSize int `mapstructure:"queue_size"`
+	// MetricsInterval is the time between two points of the receiver's metrics,
+	// at least a second.
+	MetricsInterval time.Duration `mapstructure:"metrics_interval"`
+	// ShutdownTimeout bounds how long Shutdown goes on delivering what is
+	// queued; 0 delivers nothing more.
+	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// TokenConfig is one token. Exactly one of Content and ContentFile is given.
+type TokenConfig struct {
+	Name string `mapstructure:"name"`
+	// Kind is beesting.KindGeneric if empty.
+	Kind string `mapstructure:"kind"`
+	Path string `mapstructure:"path"`
+	// Mode is octal permission bits with a leading zero; "0644" if empty.
+	Mode string `mapstructure:"mode"`
+	// Content is a pointer because a token may be empty.
+	Content *configopaque.String `mapstructure:"content"`
+	// ContentFile is absolute: a receiver doesn't learn where the Collector's
+	// configuration came from, which need not be a file.
+	ContentFile string `mapstructure:"content_file"`
+
+	_ struct{}
+}
+
+// MatchConfig says which pods' containers get the tokens.
+type MatchConfig struct {
+	Namespaces []string `mapstructure:"namespaces"`
+	// ExcludeNamespaces is the agent's default if it isn't in the
+	// configuration; nil and empty exclude nothing.
+	ExcludeNamespaces []string            `mapstructure:"exclude_namespaces"`
+	LabelSelector     LabelSelectorConfig `mapstructure:"label_selector"`
+
+	_ struct{}
+}
+
+// LabelSelectorConfig has the meaning of a Kubernetes LabelSelector.
+type LabelSelectorConfig struct {
+	MatchLabels      map[string]string  `mapstructure:"match_labels"`
+	MatchExpressions []ExpressionConfig `mapstructure:"match_expressions"`
+
+	_ struct{}
+}
+
+// ExpressionConfig is one condition on a pod's labels.
+type ExpressionConfig struct {
+	Key      string   `mapstructure:"key"`
+	Operator string   `mapstructure:"operator"`
+	Values   []string `mapstructure:"values"`
+
+	_ struct{}
+}
+
+// NRIConfig says how to reach the container runtime.
+type NRIConfig struct {
+	Socket      string `mapstructure:"socket"`
+	PluginName  string `mapstructure:"plugin_name"`
+	PluginIndex string `mapstructure:"plugin_index"`
+
+	_ struct{}
+}
+
+// SensorConfig sizes the kernel side.
+type SensorConfig struct {
+	Mode       string `mapstructure:"mode"`
+	RingBytes  Size   `mapstructure:"ring_bytes"`
+	MaxWatches int    `mapstructure:"max_watches"`
+
+	_ struct{}
+}
+
+// Size is a number of bytes, which a configuration may also write as "4MiB".
+type Size int
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Size) UnmarshalText(text []byte) error {
+	// The text belongs to the one size that there is, so that its range can be
+	// checked here already.
+	n, err := config.ParseSize(string(text), config.MinRingBytes, config.MaxRingBytes)
+	*s = Size(n)
+	return err
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Size) MarshalText() ([]byte, error) { return []byte(config.SizeText(int(s))), nil }
+
+func createDefaultConfig() component.Config {
+	d := config.Default()
+	return &Config{
+		StateDir:        d.StateDir,
+		NRI:             NRIConfig{Socket: d.NRI.Socket, PluginName: d.NRI.PluginName, PluginIndex: d.NRI.PluginIndex},
+		Sensor:          SensorConfig{Mode: d.Sensor.Mode, RingBytes: Size(d.Sensor.RingBytes), MaxWatches: d.Sensor.MaxWatches},
+		CommandArgs:     d.CommandArgs,
+		QueueSize:       exporter.DefaultQueue,
+		MetricsInterval: time.Minute,
+		ShutdownTimeout: 5 * time.Second,
+	}
+}
+
+var (
+	_ confmap.Unmarshaler = (*Config)(nil)
+	_ confmap.Unmarshaler = (*MatchConfig)(nil)
+)
+
+// Unmarshal implements confmap.Unmarshaler. A key without a value counts as left
+// out. A list item or a label without one is a mistake: confmap would take it
+// for an empty text, and so make a selector that matches nothing of a slip of
+// the pen.
+func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	var bare []string
+	unfit := withoutValue(conf.ToStringMap(), "", &bare)
+	for _, key := range bare {
+		// Delete takes a mapping along that becomes empty by it: "match" has to
+		// stay. Below it no default is at stake.
+		if !strings.HasPrefix(key, "match"+keyDelimiter) {
+			conf.Delete(key)
+		}
+	}
+	err := conf.Unmarshal(c)
+	if err != nil && strings.Contains(err.Error(), "tring', got unconvertible type '") {
+		err = errors.Join(err, errors.New(`a text that YAML takes for a number or a truth value needs quotes, as in plugin_index: "05"`))
+	}
+	return errors.Join(err, unfit)
+}
+
+// Unmarshal implements confmap.Unmarshaler, for a default that holds only when
+// "match" is there.
+func (m *MatchConfig) Unmarshal(conf *confmap.Conf) error {
+	for _, pattern := range config.Default().Match.ExcludeNamespaces {
+		m.ExcludeNamespaces = append(m.ExcludeNamespaces, pattern.String())
+	}
+	return conf.Unmarshal(m)
+}
+
+const (
+	keyDelimiter = "::" // confmap.KeyDelimiter, which is a variable
+	matchLabels  = "match" + keyDelimiter + "label_selector" + keyDelimiter + "match_labels"
+)
+
+// withoutValue collects in bare the keys outside of lists that have no value,
+// and returns what must have one.
+func withoutValue(v any, path string, bare *[]string) error {
+	var errs []error
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			key := name
+			if path != "" {
+				key = path + keyDelimiter + name
+			}
+			if v[name] != nil {
+				errs = append(errs, withoutValue(v[name], key, bare))
+			} else if path == matchLabels {
+				errs = append(errs, fmt.Errorf(`%s: label %.60q has no value (the empty value is written "")`, dotted(path), name))
+			} else {
+				*bare = append(*bare, key)
+			}
+		}
+	case []any:
+		var inItems []string // keys of items can't be deleted one by one, and need not
+		for i, item := range v {
+			key := fmt.Sprintf("%s[%d]", path, i)
+			if item == nil {
+				errs = append(errs, fmt.Errorf("%s: has no value", dotted(key)))
+			}
+			errs = append(errs, withoutValue(item, key, &inItems))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func dotted(key string) string { return strings.ReplaceAll(key, keyDelimiter, ".") }

@@ -1,0 +1,251 @@
+package collectorreceiver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+	"go.opentelemetry.io/collector/confmap/provider/envprovider"
+	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/config"
+)
+
+func environment(vars map[string]string) config.Environment {
+	return config.Environment{
+		LookupEnv: func(name string) (string, bool) { v, ok := vars[name]; return v, ok },
+		Hostname:  func() (string, error) { return "host-1", nil },
+	}
+}
+
+func opaque(s string) *configopaque.String {
+	o := configopaque.String(s)
+	return &o
+}
+
+// load gives the configuration of one component in a file of testdata, as the
+// Collector reads it.
+func load(t *testing.T, file, id string) (*Config, error) {
+	t.Helper()
+	cm, err := confmaptest.LoadConf(filepath.Join("testdata", file))
+	require.NoError(t, err)
+	sub, err := cm.Sub(id)
+	require.NoError(t, err)
+	c, ok := createDefaultConfig().(*Config)
+	require.True(t, ok)
+	return c, errors.Join(sub.Unmarshal(c), confmap.Validate(c))
+}
+
+func mustLoad(t *testing.T, file, id string) *Config {
+	t.Helper()
+	c, err := load(t, file, id)
+	require.NoError(t, err)
+	return c
+}
+
+// defaults is the default configuration with one token and every pod matched.
+func defaults() *Config {
+	return &Config{
+		Tokens:          []TokenConfig{{Name: "a", Path: "/a", Content: opaque("x")}},
+		Match:           &MatchConfig{ExcludeNamespaces: []string{"kube-system"}},
+		StateDir:        "/var/lib/beesting",
+		NRI:             NRIConfig{Socket: "/var/run/nri/nri.sock", PluginName: "beesting", PluginIndex: "90"},
+		Sensor:          SensorConfig{Mode: "auto", RingBytes: 4 << 20, MaxWatches: 16384},
+		CommandArgs:     "redacted",
+		QueueSize:       16384,
+		MetricsInterval: time.Minute,
+		ShutdownTimeout: 5 * time.Second,
+	}
+}
+
+func everything() *Config {
+	return &Config{
+		Tokens: []TokenConfig{
+			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Mode: "0400", Content: opaque("line 1\nline 2\n")},
+			{Name: "two", Path: "/two", Mode: "0o604", Content: opaque("")},
+			{Name: "three", Path: "/three", ContentFile: "/nonexistent/content"},
+		},
+		Match: &MatchConfig{
+			Namespaces: []string{"web-*", "shop"}, ExcludeNamespaces: []string{},
+			LabelSelector: LabelSelectorConfig{
+				MatchLabels: map[string]string{"app.kubernetes.io/name": "shop", "version": "1.10", "empty": ""},
+				MatchExpressions: []ExpressionConfig{
+					{Key: "team", Operator: "NotIn", Values: []string{"security"}},
+					{Key: "tier", Operator: "Exists"},
+				},
+			},
+		},
+		NodeName:    "n1",
+		StateDir:    "/s/../state/",
+		NRI:         NRIConfig{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
+		Sensor:      SensorConfig{Mode: "kprobe", RingBytes: 512 << 10, MaxWatches: 5},
+		CommandArgs: "off", QueueSize: 1, MetricsInterval: time.Second,
+	}
+}
+
+func TestLoad(t *testing.T) {
+	number := defaults()
+	number.Sensor.RingBytes = 8192
+	tests := map[string]*Config{
+		"honeytoken/smallest":   defaults(),
+		"honeytoken/nothing":    defaults(),
+		"honeytoken/number":     number,
+		"honeytoken/everything": everything(),
+	}
+	cm, err := confmaptest.LoadConf(filepath.Join("testdata", "config.yaml"))
+	require.NoError(t, err)
+	for id := range cm.ToStringMap() {
+		require.Contains(t, tests, id, "is in testdata and not tested")
+	}
+	for id, want := range tests {
+		t.Run(id, func(t *testing.T) { assert.Equal(t, want, mustLoad(t, "config.yaml", id)) })
+	}
+}
+
+func TestDefaultConfig(t *testing.T) {
+	want := defaults()
+	want.Tokens, want.Match = nil, nil
+	assert.Equal(t, want, createDefaultConfig())
+	require.NoError(t, componenttest.CheckConfigStruct(createDefaultConfig()))
+	// Nobody plants without having said what and where.
+	err := confmap.Validate(createDefaultConfig())
+	require.ErrorContains(t, err, "tokens: the list is empty: there is nothing to plant")
+	require.ErrorContains(t, err, "match: must be given")
+}
+
+// resolved is load with the Collector's own providers.
+func resolved(t *testing.T, file string) *Config {
+	t.Helper()
+	r, err := confmap.NewResolver(confmap.ResolverSettings{
+		URIs:              []string{"file:" + filepath.Join("testdata", file)},
+		ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory(), envprovider.NewFactory()},
+	})
+	require.NoError(t, err)
+	cm, err := r.Resolve(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, r.Shutdown(t.Context()))
+	c, ok := createDefaultConfig().(*Config)
+	require.True(t, ok)
+	require.NoError(t, cm.Unmarshal(c))
+	require.NoError(t, confmap.Validate(c))
+	return c
+}
+
+// What the Collector's providers put in keeps its text where text is asked for.
+func TestEnvironmentReferences(t *testing.T) {
+	for name, value := range map[string]string{"INDEX": "05", "RING": "64KiB", "WATCHES": "7", "NUMBER": "8192", "EMPTY": ""} {
+		t.Setenv("BEESTING_TEST_"+name, value)
+	}
+	c := resolved(t, "reference.yaml")
+	assert.Equal(t, "05", c.NRI.PluginIndex)
+	assert.Equal(t, Size(64<<10), c.Sensor.RingBytes)
+	assert.Equal(t, 7, c.Sensor.MaxWatches)
+	assert.Equal(t, "0400", c.Tokens[0].Mode)
+	assert.Equal(t, opaque("8192 $x ${y}"), c.Tokens[0].Content)
+	assert.Equal(t, "/var/lib/beesting", c.StateDir, "set to nothing counts as left out")
+}
+
+func TestResolve(t *testing.T) {
+	c := everything()
+	dir := t.TempDir()
+	c.Tokens[2].ContentFile = filepath.Join(dir, "content")
+	require.NoError(t, os.WriteFile(c.Tokens[2].ContentFile, []byte("a\x00b"), 0o600))
+	got, err := c.resolve(environment(nil))
+	require.NoError(t, err)
+	assert.Equal(t, "web-*", got.Match.Namespaces[0].String())
+	pod := beesting.Pod{Namespace: "web-1", Labels: map[string]string{
+		"app.kubernetes.io/name": "shop", "version": "1.10", "empty": "", "tier": ""}}
+	assert.True(t, got.Match.Pod(pod))
+	pod.Labels["team"] = "security"
+	assert.False(t, got.Match.Pod(pod))
+	got.Match.Namespaces, got.Match.Labels = nil, nil
+	want := config.Config{
+		Tokens: []beesting.Token{
+			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Content: []byte("line 1\nline 2\n"), Mode: 0o400},
+			{Name: "two", Kind: "generic", Path: "/two", Content: []byte{}, Mode: 0o604},
+			{Name: "three", Kind: "generic", Path: "/three", Content: []byte("a\x00b"), Mode: 0o644},
+		},
+		NodeName:    "n1",
+		StateDir:    "/state",
+		NRI:         config.NRI{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
+		Sensor:      config.Sensor{Mode: "kprobe", RingBytes: 512 << 10, MaxWatches: 5},
+		CommandArgs: "off",
+	}
+	assert.Equal(t, want, got)
+}
+
+func TestResolveContentFile(t *testing.T) {
+	dir := t.TempDir()
+	c := defaults()
+	c.Tokens = append(c.Tokens, TokenConfig{Name: "b", Path: "/b", ContentFile: filepath.Join(dir, "content")})
+	require.NoError(t, confmap.Validate(c), "Validate must not look for the file")
+	_, err := c.resolve(environment(nil))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, "tokens[1].content_file: stat ")
+
+	require.NoError(t, os.WriteFile(c.Tokens[1].ContentFile, make([]byte, beesting.MaxTokenContent+1), 0o600))
+	_, err = c.resolve(environment(nil))
+	require.ErrorContains(t, err, "larger than 1048576 bytes")
+
+	c.Tokens[1].ContentFile = dir
+	_, err = c.resolve(environment(nil))
+	require.ErrorContains(t, err, "not a regular file")
+}
+
+func TestResolveNodeName(t *testing.T) {
+	node := func(c *Config, env config.Environment) string {
+		t.Helper()
+		got, err := c.resolve(env)
+		require.NoError(t, err)
+		return got.NodeName
+	}
+	named := defaults()
+	named.NodeName = "mine"
+	vars := map[string]string{"NODE_NAME": "node-7"}
+	assert.Equal(t, "mine", node(named, environment(vars)))
+	assert.Equal(t, "node-7", node(defaults(), environment(vars)))
+	assert.Equal(t, "host-1", node(defaults(), environment(nil)))
+
+	_, err := defaults().resolve(environment(map[string]string{"NODE_NAME": "a b"}))
+	require.EqualError(t, err, `node_name: environment variable NODE_NAME holds "a b", which is not a name of 1 to 253 printable characters without spaces`)
+	env := environment(nil)
+	env.Hostname = func() (string, error) { return "", errors.New("no name") }
+	_, err = defaults().resolve(env)
+	require.EqualError(t, err, "node_name: not given, and the host name can't be had: no name")
+}
+
+// A wrong configuration is not resolved, however it came about.
+func TestResolveValidates(t *testing.T) {
+	c := defaults()
+	c.Match = nil
+	_, err := c.resolve(environment(nil))
+	require.ErrorContains(t, err, "match: must be given")
+}
+
+// The content of a token is what an attacker must not read in a log.
+func TestContentIsOpaque(t *testing.T) {
+	c := defaults()
+	c.Tokens[0].Content = opaque("hush-hush")
+	cm := confmap.New()
+	require.NoError(t, cm.Marshal(c))
+	text := fmt.Sprintf("%v\n%+v\n%#v\n%v", c, c.Tokens, *c.Tokens[0].Content, cm.ToStringMap())
+	assert.NotContains(t, text, "hush")
+	assert.Equal(t, "4MiB", cm.Get("sensor::ring_bytes"))
+	c.Tokens[0].Content = opaque("hush\x00" + strings.Repeat("hush", beesting.MaxTokenContent/4))
+	err := confmap.Validate(c)
+	require.ErrorContains(t, err, "tokens[0].content: must not hold a NUL byte")
+	require.ErrorContains(t, err, "tokens[0].content: 1048581 bytes, at most 1048576 are allowed")
+	assert.NotContains(t, err.Error(), "hush")
+}

@@ -1,0 +1,217 @@
+package collectorreceiver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/config"
+	"github.com/beesting-otel/beesting/internal/policy"
+)
+
+const (
+	// maxQueueSize keeps the queues of both signals under 4 GiB; an access takes
+	// 1 to 2 KiB.
+	maxQueueSize = 1 << 20
+	// Below these a number without a unit was written, which the Collector
+	// takes for nanoseconds.
+	leastMetricsInterval = time.Second
+	leastShutdownTimeout = time.Millisecond
+	// defaultTokenMode is that of a token whose configuration names none.
+	defaultTokenMode fs.FileMode = 0o644
+)
+
+var _ confmap.Validator = (*Config)(nil)
+
+// Validate reports every mistake, joined, each with its key. It touches no
+// file and nothing else of the system.
+func (c *Config) Validate() error {
+	_, err := c.translate()
+	return err
+}
+
+// resolve gives what the core is made from: it reads the tokens' files and
+// names the node. The agent's own keys (control socket, output, log) are left
+// zero.
+func (c *Config) resolve(env config.Environment) (config.Config, error) {
+	out, err := c.translate()
+	if err != nil {
+		return config.Config{}, err
+	}
+	var m mistakes
+	for i, t := range c.Tokens {
+		if t.ContentFile == "" {
+			continue
+		}
+		out.Tokens[i].Content, err = config.ReadContent(t.ContentFile)
+		m.add(fmt.Sprintf("tokens[%d].content_file", i), err)
+	}
+	if out.NodeName == "" {
+		out.NodeName, err = env.NodeName()
+		m.add("node_name", err)
+	}
+	if err := m.err(); err != nil {
+		return config.Config{}, err
+	}
+	return out, nil
+}
+
+// translate does what needs no system: everything but the tokens' files and the
+// default of the node's name.
+func (c *Config) translate() (config.Config, error) {
+	var m mistakes
+	out := config.Config{
+		Tokens:   c.tokens(&m),
+		Match:    c.Match.translate(&m),
+		NodeName: c.NodeName,
+		StateDir: read(&m, "state_dir", c.StateDir, config.CleanStateDir),
+		NRI: config.NRI{
+			Socket:      read(&m, "nri.socket", c.NRI.Socket, config.CleanSocket),
+			PluginName:  c.NRI.PluginName,
+			PluginIndex: c.NRI.PluginIndex,
+		},
+		Sensor: config.Sensor{
+			Mode: c.Sensor.Mode,
+			RingBytes: read(&m, "sensor.ring_bytes", strconv.Itoa(int(c.Sensor.RingBytes)), func(s string) (int, error) {
+				return config.ParseSize(s, config.MinRingBytes, config.MaxRingBytes)
+			}),
+			MaxWatches: integer(&m, "sensor.max_watches", c.Sensor.MaxWatches, config.MaxMaxWatches),
+		},
+		CommandArgs: c.CommandArgs,
+	}
+	if c.NodeName != "" {
+		m.add("node_name", config.CheckNodeName(c.NodeName))
+	}
+	m.add("nri.plugin_name", config.CheckName(c.NRI.PluginName))
+	m.add("nri.plugin_index", config.CheckPluginIndex(c.NRI.PluginIndex))
+	m.add("sensor.mode", config.CheckOneOf(c.Sensor.Mode, config.SensorModes()))
+	m.add("command_args", config.CheckOneOf(c.CommandArgs, config.CommandArgs()))
+	integer(&m, "queue_size", c.QueueSize, maxQueueSize)
+	if c.MetricsInterval < leastMetricsInterval {
+		m.add("metrics_interval", fmt.Errorf("%v is less than %v (a duration needs a unit, as in 60s)", c.MetricsInterval, leastMetricsInterval))
+	}
+	if c.ShutdownTimeout != 0 && c.ShutdownTimeout < leastShutdownTimeout {
+		m.add("shutdown_timeout", fmt.Errorf("%v is neither 0s nor %v or more (a duration needs a unit, as in 5s)", c.ShutdownTimeout, leastShutdownTimeout))
+	}
+	return out, m.err()
+}
+
+func (c *Config) tokens(m *mistakes) []beesting.Token {
+	m.add("tokens", config.CheckTokenCount(len(c.Tokens)))
+	names, paths := map[string]int{}, map[string]int{}
+	out := make([]beesting.Token, len(c.Tokens))
+	for i, t := range c.Tokens {
+		key := fmt.Sprintf("tokens[%d]", i)
+		out[i] = t.translate(m, key)
+		unique(m, names, key+".name", t.Name, i)
+		unique(m, paths, key+".path", t.Path, i)
+	}
+	for i, t := range out {
+		above, found := config.TokenAbove(t.Path, func(dir string) bool { _, is := paths[dir]; return is })
+		if found {
+			m.add(fmt.Sprintf("tokens[%d].path", i), fmt.Errorf("%.60q lies below the path of tokens[%d], which is a file", t.Path, paths[above]))
+		}
+	}
+	return out
+}
+
+// unique refuses the second token with a value; the empty one is refused
+// anyway.
+func unique(m *mistakes, seen map[string]int, key, value string, i int) {
+	if first, dup := seen[value]; dup {
+		m.add(key, fmt.Errorf("%.60q is already used by tokens[%d]", value, first))
+	} else if value != "" {
+		seen[value] = i
+	}
+}
+
+func (t *TokenConfig) translate(m *mistakes, key string) beesting.Token {
+	out := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path, Mode: defaultTokenMode}
+	m.add(key+".name", config.CheckName(t.Name))
+	m.add(key+".path", config.CheckTokenPath(t.Path))
+	if t.Kind == "" {
+		out.Kind = beesting.KindGeneric
+	}
+	m.add(key+".kind", config.CheckName(out.Kind))
+	if t.Mode != "" {
+		out.Mode = read(m, key+".mode", t.Mode, config.ParseMode)
+	}
+	switch {
+	case t.Content == nil && t.ContentFile == "":
+		m.add(key, errors.New("one of the keys content and content_file must be given"))
+	case t.Content != nil && t.ContentFile != "":
+		m.add(key, errors.New("only one of the keys content and content_file can be given"))
+	}
+	if t.Content != nil {
+		out.Content = []byte(*t.Content)
+		m.add(key+".content", config.CheckText(string(*t.Content)))
+		m.add(key+".content", config.CheckContent(out.Content))
+	}
+	if t.ContentFile != "" {
+		_, err := config.CleanAbsolute(t.ContentFile)
+		m.add(key+".content_file", errors.Join(err, config.CheckText(t.ContentFile)))
+	}
+	return out
+}
+
+func (c *MatchConfig) translate(m *mistakes) policy.Match {
+	if c == nil {
+		m.add("match", errors.New("must be given, so that nobody plants everywhere by leaving something out: {} means every pod outside kube-system"))
+		return policy.Match{}
+	}
+	out := policy.Match{
+		Namespaces:        patterns(m, "match.namespaces", c.Namespaces),
+		ExcludeNamespaces: patterns(m, "match.exclude_namespaces", c.ExcludeNamespaces),
+	}
+	add := func(key, label, operator string, values []string) {
+		r, err := policy.ParseRequirement(label, operator, values)
+		if err != nil {
+			m.add(key, err)
+			return
+		}
+		out.Labels = append(out.Labels, r)
+	}
+	labels := c.LabelSelector.MatchLabels
+	for _, label := range slices.Sorted(maps.Keys(labels)) {
+		add("match.label_selector.match_labels", label, "In", []string{labels[label]})
+	}
+	for i, e := range c.LabelSelector.MatchExpressions {
+		key := fmt.Sprintf("match.label_selector.match_expressions[%d]", i)
+		if err := config.CheckOneOf(e.Operator, policy.Operators()); err != nil {
+			m.add(key+".operator", err)
+			continue
+		}
+		add(key, e.Key, e.Operator, e.Values)
+	}
+	return out
+}
+
+func patterns(m *mistakes, key string, texts []string) []policy.Pattern {
+	var out []policy.Pattern
+	for i, s := range texts {
+		p, err := config.ParseNamespace(s)
+		if err != nil {
+			m.add(fmt.Sprintf("%s[%d]", key, i), err)
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func read[T any](m *mistakes, key, text string, rule func(string) (T, error)) T {
+	v, err := rule(text)
+	m.add(key, errors.Join(err, config.CheckText(text)))
+	return v
+}
+
+func integer(m *mistakes, key string, v, most int) int {
+	return read(m, key, strconv.Itoa(v), func(s string) (int, error) { return config.ParseInteger(s, 1, most) })
+}
