@@ -12,6 +12,7 @@ import (
 	"time"
 
 	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -30,7 +31,7 @@ type answer struct {
 	http     int  // status code; 0 if there was no answer over HTTP
 	html     bool // the answer is a web page
 	grpc     *status.Status
-	rejected int64 // partial success: so many records were not accepted
+	rejected int64 // partial success: so many records or points were not accepted
 	message  string
 	after    time.Duration // the back end asks to wait so long
 }
@@ -78,6 +79,9 @@ func (a *answer) partial(response any) {
 		a.message = r.GetPartialSuccess().GetErrorMessage()
 	case *coltrace.ExportTraceServiceResponse:
 		a.rejected = r.GetPartialSuccess().GetRejectedSpans()
+		a.message = r.GetPartialSuccess().GetErrorMessage()
+	case *colmetrics.ExportMetricsServiceResponse:
+		a.rejected = r.GetPartialSuccess().GetRejectedDataPoints()
 		a.message = r.GetPartialSuccess().GetErrorMessage()
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -43,6 +44,7 @@ type backend struct {
 	logTimes []time.Time
 	rawLogs  []*logspb.ResourceLogs
 	rawSpans []*tracepb.ResourceSpans
+	metrics  []*colmetrics.ExportMetricsServiceRequest
 	requests map[string]int
 	headers  []http.Header
 }
@@ -195,6 +197,12 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		if r = b.acceptSpans(&in); r != nil {
 			resp = &coltrace.ExportTraceServiceResponse{PartialSuccess: &coltrace.ExportTracePartialSuccess{RejectedSpans: r.rejected, ErrorMessage: "too old"}}
 		}
+	case "/v1/metrics":
+		var in colmetrics.ExportMetricsServiceRequest
+		err = proto.Unmarshal(data, &in)
+		if r = b.acceptMetrics(&in); r != nil {
+			resp = rejectedPoints(r)
+		}
 	default:
 		http.NotFound(w, req)
 		return
@@ -248,6 +256,7 @@ func (b *backend) serveGRPC(t testing.TB, address string, opts ...grpc.ServerOpt
 	srv := grpc.NewServer(opts...)
 	collogs.RegisterLogsServiceServer(srv, b)
 	coltrace.RegisterTraceServiceServer(srv, traceService{b: b})
+	colmetrics.RegisterMetricsServiceServer(srv, metricService{b: b})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

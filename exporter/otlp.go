@@ -25,24 +25,36 @@ type OTLPOptions struct {
 	Logger *slog.Logger
 	// Queue is how many accesses of each signal may wait; DefaultQueue if 0.
 	Queue int
+	// Meter and State turn metrics on, both or neither. State is called for
+	// each export, from one goroutine and also during Shutdown; it must not
+	// take long. What Deliver is given, the caller has the Meter observe.
+	Meter *Meter
+	State func() NodeState
 }
 
-// OTLP delivers accesses as log records and spans to OTLP end points. Logs and
-// spans are independent: each has its queue and its goroutine, and the trouble
-// of one doesn't hold up the other. Safe for concurrent use.
+// OTLP delivers accesses as log records and spans, and metrics if asked for, to
+// OTLP end points. The signals are independent: each has its goroutine, logs and
+// spans a queue each, and the trouble of one doesn't hold up another. Safe for
+// concurrent use.
 type OTLP struct {
 	signals []*otlpDelivery
+	metrics *metricDelivery // nil without
 }
 
 // OTLPStats counts what became of the accesses, by signal.
 type OTLPStats struct {
 	Logs  SignalStats `json:"logs"`
 	Spans SignalStats `json:"spans"`
+	// Metrics is nil when none were asked for.
+	Metrics *MetricStats `json:"metrics,omitempty"`
 }
 
 // The signals, as OTLP names them.
 func logsSignal() signal  { return signal{name: "logs", variable: "LOGS", path: "v1/logs"} }
 func spansSignal() signal { return signal{name: "spans", variable: "TRACES", path: "v1/traces"} }
+func metricsSignal() signal {
+	return signal{name: "metrics", variable: "METRICS", path: "v1/metrics"}
+}
 
 // NewOTLP reads the environment and starts delivery. The back end need not be
 // there. An error names the variable that is wrong. ctx is for the start only:
@@ -72,6 +84,9 @@ func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, err
 			return nil, errors.Join(err, out.Shutdown(ctx))
 		}
 		out.signals = append(out.signals, d)
+	}
+	if out.metrics, err = startMetrics(ctx, m, o, off); err != nil {
+		return nil, errors.Join(err, out.Shutdown(ctx))
 	}
 	return &out, nil
 }
@@ -121,13 +136,15 @@ func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
 
 // Shutdown turns new accesses away and delivers what is queued for as long as
 // ctx lasts; what then is left is counted, logged and told in the error. It
-// waits for the goroutines. A second call returns what the first did.
+// waits for the goroutines. Metrics are exported a last time, of which the log
+// hears if it fails. A second call returns what the first did.
 func (o *OTLP) Shutdown(ctx context.Context) error {
-	errs := make([]error, len(o.signals))
+	errs := make([]error, len(o.signals)+1)
 	var wg sync.WaitGroup
 	for i, d := range o.signals {
 		wg.Go(func() { errs[i] = d.stop(ctx) })
 	}
+	wg.Go(func() { errs[len(o.signals)] = o.metrics.stop(ctx) })
 	wg.Wait()
 	return errors.Join(errs...)
 }
@@ -150,7 +167,7 @@ func (d *otlpDelivery) stop(ctx context.Context) error {
 
 // Stats returns the counts so far.
 func (o *OTLP) Stats() OTLPStats {
-	var out OTLPStats
+	out := OTLPStats{Metrics: o.metrics.snapshot()}
 	for i, s := range []*SignalStats{&out.Logs, &out.Spans} {
 		*s = o.signals[i].tally.snapshot()
 		s.Endpoint = o.signals[i].endpoint

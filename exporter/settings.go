@@ -240,18 +240,21 @@ func (e env) readCompression(out *endpoint) error {
 // defaultTimeout is the specification's.
 const defaultTimeout = 10 * time.Second
 
-func (e env) readTimeout(out *endpoint) error {
-	out.timeout = defaultTimeout
+func (e env) readTimeout(out *endpoint) (err error) {
 	value, variable := e.lookup("TIMEOUT")
+	out.timeout, err = milliseconds(value, variable, defaultTimeout)
+	return err
+}
+
+func milliseconds(value, variable string, otherwise time.Duration) (time.Duration, error) {
 	if value == "" {
-		return nil
+		return otherwise, nil
 	}
 	ms, err := strconv.ParseUint(value, 10, 31)
 	if err != nil || ms == 0 {
-		return fmt.Errorf("%s=%q: must be a number of milliseconds above 0", variable, value)
+		return 0, fmt.Errorf("%s=%q: must be a number of milliseconds above 0", variable, value)
 	}
-	out.timeout = time.Duration(ms) * time.Millisecond
-	return nil
+	return time.Duration(ms) * time.Millisecond, nil
 }
 
 func (e env) readTLS(out *endpoint) error {
