@@ -114,6 +114,12 @@ func (d *delivery) attach(snd sender) error {
 	return nil
 }
 
+func (d *delivery) attached() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.work != nil
+}
+
 // detach delivers what is queued for as long as ctx lasts, stops the goroutine
 // and waits for it. What is left, and so many it returns, stays queued. The
 // error is that of closing the sender. It may be called at any time and by

@@ -118,8 +118,11 @@ func parseResourceAttributes(s string) ([]attribute.KeyValue, error) {
 	return attrs, nil
 }
 
+// deniedStatus describes the status of a span whose access was denied.
+const deniedStatus = "permission denied"
+
 // record is an access in the terms of OpenTelemetry, before any encoder: the
-// SDK's, JSON's, and later pdata's.
+// SDK's, pdata's and JSON's.
 type record struct {
 	resource  []attribute.KeyValue // sorted by key, no key twice
 	log, span []attribute.KeyValue // in the order of the table
@@ -135,6 +138,10 @@ type record struct {
 // record maps a. It reads a and keeps no reference into it but to strings.
 func (m *Mapping) record(a *beesting.Access) record {
 	f := &facts{access: a, node: m.node, args: sanitiseArgs(a.Process.Args, m.args, a.Process.ArgsTruncated)}
+	observed := a.ObservedTime
+	if observed.IsZero() {
+		observed = a.Time // rather than when it is sent, which the SDK would put there
+	}
 	return record{
 		resource: m.resource(f),
 		// The log's rows are a superset of the span's. They come last so that
@@ -144,7 +151,7 @@ func (m *Mapping) record(a *beesting.Access) record {
 		body:     sentence(a),
 		severity: severityOf(a),
 		time:     a.Time,
-		observed: a.ObservedTime,
+		observed: observed,
 		traceID:  traceID(a),
 		spanID:   spanID(a),
 		denied:   a.Outcome == beesting.OutcomeDenied,

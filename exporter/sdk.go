@@ -118,7 +118,7 @@ func (e *spanEncoder) add(ctx context.Context, r record) {
 		trace.WithTimestamp(r.time),
 		trace.WithAttributes(r.span...))
 	if r.denied {
-		span.SetStatus(codes.Error, "permission denied")
+		span.SetStatus(codes.Error, deniedStatus)
 	}
 	span.End(trace.WithTimestamp(r.time))
 }

@@ -7,13 +7,15 @@ import (
 	"time"
 )
 
-// The causes of a loss that don't come from a back end's answer. The others
-// are "http_STATUS", "grpc_CODE" and "not_encodable".
+// The causes of a loss or a refusal that don't come from a back end's answer.
+// The others are "http_STATUS", "grpc_CODE" and "not_encodable".
 const (
 	causeQueueFull = "queue_full" // the back end was away for too long
 	causeShutdown  = "shutdown"   // still in the queue when the time was up, or delivered later
 	causeDisabled  = "disabled"   // OTEL_SDK_DISABLED or OTEL_*_EXPORTER=none
 	causeRejected  = "rejected"   // by a partial success
+	causePermanent = "permanent"  // by an error of the next consumer that it calls permanent
+	causeRefused   = "refused"    // by another error of the next consumer; never lost by it
 )
 
 // SignalStats counts the accesses of one signal. Offered is always the sum of
@@ -23,13 +25,15 @@ type SignalStats struct {
 	Delivered uint64 `json:"delivered"`
 	Queued    uint64 `json:"queued"`
 	// Dropped is by cause: "queue_full", "shutdown", "disabled", "rejected"
-	// (partial success), "not_encodable", "http_STATUS" or "grpc_CODE".
+	// (partial success), "permanent" (PData), "not_encodable", "http_STATUS"
+	// or "grpc_CODE".
 	Dropped map[string]uint64 `json:"dropped,omitempty"`
 	// Retries counts attempts that failed and were made again, LastError says
 	// why the last of them did.
 	Retries   uint64 `json:"retries"`
 	LastError string `json:"last_error,omitempty"`
-	// Endpoint is where the signal goes; empty when it is turned off.
+	// Endpoint is where the signal goes; empty when it is turned off or (PData)
+	// not attached.
 	Endpoint string `json:"endpoint,omitempty"`
 }
 
