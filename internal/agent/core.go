@@ -51,8 +51,9 @@ type Core struct {
 	containers *containers
 	argsReads  *patience
 
-	mu    sync.Mutex
-	stats CoreStats
+	mu     sync.Mutex
+	stats  CoreStats
+	kernel bpf.Stats // as it was last known
 }
 
 // CoreStats are counters since the start.
@@ -196,15 +197,18 @@ func (c *Core) deliver(ctx context.Context, e bpf.Event) {
 	c.stats.Delivered++
 }
 
-// Stats returns the counters. Those of the kernel side are missing when it
-// can't be asked, and the error says why.
+// Stats returns the counters. Those of the kernel side are as they were last
+// known when it can't be asked, and the error says why.
 func (c *Core) Stats() (CoreStats, error) {
 	kernel, err := c.sensor.Stats()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err == nil {
+		c.kernel = kernel
+	}
 	s := c.stats
-	s.DecodeErrors = kernel.DecodeErrors
-	s.Lost = maps.Clone(kernel.Lost)
+	s.DecodeErrors = c.kernel.DecodeErrors
+	s.Lost = maps.Clone(c.kernel.Lost)
 	return s, err
 }
 

@@ -116,7 +116,7 @@ func (a *Agent) tenantStatus(s *Status) {
 		if len(t.planted) > 0 {
 			s.Planted++
 		}
-		if len(t.planted) >= t.wanted || !t.running() {
+		if !t.lacks() {
 			continue
 		}
 		s.Lacking++

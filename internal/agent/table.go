@@ -93,6 +93,13 @@ func (c *Core) Armed(id beesting.PlacementID) bool {
 	return c.table.armed[id] != nil
 }
 
+// armedTotal counts the armed placements.
+func (c *Core) armedTotal() int {
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	return len(c.table.armed)
+}
+
 // Placements returns the armed placements, ordered by id.
 func (c *Core) Placements() []beesting.Placement {
 	c.table.mu.Lock()

@@ -102,6 +102,10 @@ func (t tenant) running() bool {
 	}
 }
 
+// lacks reports whether a container that runs has fewer tokens than the policy
+// wants.
+func (t tenant) lacks() bool { return len(t.planted) < t.wanted && t.running() }
+
 // fail records why a container lacks a token.
 func (a *Agent) fail(c beesting.Container, token string, r Reason, err error) {
 	a.failures.add(c, token, r, err)

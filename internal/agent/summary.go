@@ -1,0 +1,48 @@
+package agent
+
+import "maps"
+
+// Summary is how the agent fares in numbers: what is counted in a Status, for
+// those who ask often.
+type Summary struct {
+	// Wanted counts the tokens that the policy wants in the containers that
+	// run, and those that containers have which don't run yet or any more.
+	// Armed counts the watched ones.
+	Wanted, Armed int
+	// Lacking counts the containers that run with fewer tokens than wanted.
+	Lacking int
+	// Failures are counted since the start, by reason.
+	Failures map[Reason]uint64
+	// Connected, Reconnects and BlindSeconds are as in nri.Status.
+	Connected    bool
+	Reconnects   uint64
+	BlindSeconds float64
+	Events       CoreStats
+}
+
+// Summary returns how the agent fares. Unlike Status it asks the kernel for two
+// numbers, however many placements there are. The error says why these are not
+// the latest; the summary is good all the same. It may be called at any time,
+// also after Run has returned.
+func (a *Agent) Summary() (Summary, error) {
+	n := a.plugin.Status()
+	s := Summary{Armed: a.core.armedTotal(), Connected: n.Connected, Reconnects: n.Reconnects, BlindSeconds: n.BlindSeconds}
+	a.failures.mu.Lock()
+	s.Failures = maps.Clone(a.failures.counts)
+	a.failures.mu.Unlock()
+	var err error
+	s.Events, err = a.core.Stats()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.tenants {
+		if t.running() {
+			s.Wanted += t.wanted
+		} else {
+			s.Wanted += min(t.wanted, len(t.planted))
+		}
+		if t.lacks() {
+			s.Lacking++
+		}
+	}
+	return s, err
+}
