@@ -19,7 +19,8 @@ import (
 var (
 	bundleDir    = flag.String("bundle", "", "directory with containerd, runc and images")
 	beestingFile = flag.String("beesting", "", "the beesting executable")
-	collectorExe = flag.String("collector", "", "the OpenTelemetry Collector")
+	collectorExe = flag.String("collector", "", "the OpenTelemetry Collector that stands for a back end")
+	receiverExe  = flag.String("receiver", "", "the OpenTelemetry Collector with the receiver, as ocb builds it")
 	attachMode   = flag.String("mode", "auto", "how the agent attaches")
 )
 
@@ -127,7 +128,8 @@ func need(t *testing.T, name string, value *string) string {
 	return *value
 }
 
-func newSuite(t *testing.T) *suite {
+// startNode starts a containerd that goes away with the test.
+func startNode(t *testing.T) *ctd.Node {
 	t.Helper()
 	bundle := ctd.Bundle(need(t, "bundle", bundleDir))
 	if swept, err := ctd.Sweep("/tmp"); err != nil {
@@ -146,6 +148,13 @@ func newSuite(t *testing.T) *suite {
 		}
 	})
 	t.Logf("containerd ready after %.1f s", time.Since(begin).Seconds())
+	return node
+}
+
+func newSuite(t *testing.T) *suite {
+	t.Helper()
+	begin := time.Now()
+	node := startNode(t)
 	s := &suite{node: node, claimed: map[string]bool{}, config: agentproc.Config{
 		Binary:    need(t, "beesting", beestingFile),
 		Dir:       filepath.Join(node.Dir(), "agent"),
@@ -155,11 +164,17 @@ func newSuite(t *testing.T) *suite {
 	s.startAgent(t)
 	t.Cleanup(func() { _ = s.agent.Kill() })
 	t.Logf("agent connected after %.1f s", time.Since(begin).Seconds())
+	s.startFence(t)
+	return s
+}
+
+func (s *suite) startFence(t *testing.T) {
+	t.Helper()
 	s.fence = s.runForever(t, pod{ns: "shop", name: "fence"})
+	var err error
 	if s.fence.pid, _, err = s.findProcess(s.fence, "sleep\x0036000\x00"); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // startAgent starts the suite's agent, the first time or again.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -155,6 +156,19 @@ func (c *Collector) Reload(ctx context.Context) (Kind, time.Duration, error) {
 		}
 	}
 }
+
+// Running says whether it has not ended.
+func (c *Collector) Running() bool {
+	select {
+	case <-c.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Args are those that it was started with, after the configuration.
+func (c *Collector) Args() []string { return slices.Clone(c.cfg.Args) }
 
 // PID is the Collector's process id.
 func (c *Collector) PID() int { return c.cmd.Process.Pid }

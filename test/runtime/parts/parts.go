@@ -112,6 +112,24 @@ func (m *Maker) Collector(ctx context.Context) (string, error) {
 	return string(bytes.TrimSpace(out)), nil
 }
 
+// ReceiverCollector builds the Collector of builder-config.yaml, which has this
+// module's receiver in it, by its own script, and returns its path. It is built
+// in the tree each time: that is where the stock builder takes the receiver
+// from.
+func (m *Maker) ReceiverCollector(ctx context.Context) (string, error) {
+	m.log("building the Collector of builder-config.yaml")
+	cmd := exec.CommandContext(ctx, "hack/collector.sh")
+	cmd.Dir = m.module
+	cmd.WaitDelay = waitDelay
+	cmd.Env = append(os.Environ(), "BEESTING_CACHE="+m.cache)
+	log := NewLines(m.log)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("Collector of builder-config.yaml: %w", err)
+	}
+	return filepath.Join(m.module, "dist", "otelcol-beesting"), nil
+}
+
 // goTool runs the go command in the module's directory and logs, every few
 // seconds, how many packages it has compiled so far.
 func (m *Maker) goTool(ctx context.Context, what string, env []string, args ...string) error {

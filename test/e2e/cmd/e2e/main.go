@@ -1,6 +1,6 @@
 // Command e2e builds what the end-to-end tests need and runs them, on this
 // machine if its kernel lets programs attach, else in VMs, one for each kernel
-// and attach mode.
+// and attach mode, and of their own for the Collector receiver's.
 //
 //	go run ./test/e2e/cmd/e2e [-kernels 6.12] [-smoke "6.1 newest"] [-modes "lsm fentry kprobe"]
 //	    [-where auto|host|vm] [-run REGEXP] [-j N] [-update]
@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -66,6 +67,9 @@ func run(ctx context.Context, o options) error {
 	}
 	p.say("tests run " + why)
 	runs := plan(o)
+	if len(runs) == 0 {
+		return fmt.Errorf("no test is called as in %q", o.run)
+	}
 	if !where.VM {
 		// One kernel, and the tests would get in each other's way.
 		runs, o.parallel = onHost(runs), 1
@@ -78,6 +82,11 @@ func run(ctx context.Context, o options) error {
 	job, err := build(ctx, m, filepath.Join(cache, "e2e"))
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(runs, func(r testRun) bool { return r.test == testReceiver }) {
+		if job.Programs["otelcol-beesting"], err = m.ReceiverCollector(ctx); err != nil {
+			return err
+		}
 	}
 	job.Log = p.say
 	return runAll(ctx, m, job, runs, o, p)

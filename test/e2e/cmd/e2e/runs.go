@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,38 +26,81 @@ const smoke = "TestContainerd/(Touch|ProcessIdentity|FirstInstruction|TwoPods|Pa
 // that is missed has to be counted, which Parallel200 checks.
 const smokeFentry = "TestContainerd/(Parallel200|Churn50)$"
 
+// The tests of the package, and what of the receiver's could differ with a
+// kernel.
+const (
+	testAgent     = "TestContainerd"
+	testReceiver  = "TestReceiver"
+	receiverSmoke = "TestReceiver/(Parity|PartialReload)$"
+)
+
 // timeout is of one VM, from power-on to power-off.
 const timeout = 25 * time.Minute
 
 // testRun is the tests in one place, with one attach mode.
 type testRun struct {
-	place place.Place
-	mode  string // of the agent; "auto" for the full set of scenarios
+	place   place.Place
+	mode    string // of the sensor
+	test    string // testAgent or testReceiver
+	pattern string // as for `go test -run`; all of test if empty
 }
 
 func (r testRun) name() string {
-	if !r.place.VM {
-		return "here " + r.mode
+	name := r.mode
+	if r.test == testReceiver {
+		name = "receiver"
 	}
-	return r.place.Kernel + " " + r.mode
+	if !r.place.VM {
+		return "here " + name
+	}
+	return r.place.Kernel + " " + name
 }
 
-// plan lists the runs, the longest first.
+// plan lists the runs, the longest first. The receiver has the agent's sensor
+// and runtime's side in it, so it is not run on every kernel and in every mode.
 func plan(o options) []testRun {
+	full, smokes := split(o.kernels), split(o.smoke)
 	var runs []testRun
-	for _, k := range split(o.kernels) {
-		runs = append(runs, testRun{place: inVM(k), mode: "auto"})
+	for _, k := range full {
+		runs = append(runs, testRun{inVM(k), "auto", testAgent, ""}, testRun{inVM(k), "auto", testReceiver, ""})
 	}
-	for _, k := range split(o.smoke) {
-		// In full, auto is lsm: Debian's kernels have it on.
-		full := slices.Contains(split(o.kernels), k)
+	for _, k := range smokes {
 		for _, mode := range modesOf(k, split(o.modes)) {
-			if !full || mode != "lsm" {
-				runs = append(runs, testRun{place: inVM(k), mode: mode})
+			// In full, auto is lsm: Debian's kernels have it on.
+			if !slices.Contains(full, k) || mode != "lsm" {
+				runs = append(runs, testRun{inVM(k), mode, testAgent, smokeOf(k, mode)})
 			}
 		}
 	}
-	return runs
+	if n := len(smokes); n > 0 && !slices.Contains(full, smokes[n-1]) {
+		runs = append(runs, testRun{inVM(smokes[n-1]), "auto", testReceiver, receiverSmoke})
+	}
+	return asked(runs, o.run)
+}
+
+// smokeOf is what depends on a kernel and an attach mode.
+func smokeOf(kernel, mode string) string {
+	if mode == "fentry" && kernel != "6.1" && kernel != "6.12" {
+		return smokeFentry
+	}
+	return smoke
+}
+
+// asked keeps the runs of tests that a pattern, as `go test -run` takes it,
+// asks for.
+func asked(runs []testRun, pattern string) []testRun {
+	if pattern == "" {
+		return runs
+	}
+	first, _, _ := strings.Cut(pattern, "/")
+	var out []testRun
+	for _, r := range runs {
+		if ok, err := regexp.MatchString(first, r.test); err != nil || ok { // the test binary tells of a bad pattern
+			r.pattern = pattern
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // modesOf drops the modes that a kernel does not have: 5.10 has kprobe only
@@ -74,8 +119,10 @@ func onHost(runs []testRun) []testRun {
 	for i := range runs {
 		runs[i].place = place.Place{}
 	}
-	slices.SortFunc(runs, func(a, b testRun) int { return strings.Compare(a.mode, b.mode) })
-	return slices.Compact(runs)
+	slices.SortFunc(runs, func(a, b testRun) int {
+		return cmp.Or(cmp.Compare(a.test, b.test), cmp.Compare(a.mode, b.mode), cmp.Compare(a.pattern, b.pattern))
+	})
+	return slices.CompactFunc(runs, func(a, b testRun) bool { return a.test == b.test && a.mode == b.mode })
 }
 
 func split(list string) []string {
@@ -85,7 +132,7 @@ func split(list string) []string {
 func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options, p *printer) error {
 	var golden goldenFiles
 	j.Stdout, j.Stderr = p.stream(r.name()), p.stream(r.name())
-	if o.update && r.mode == "auto" {
+	if o.update && r.test == testAgent && r.mode == "auto" {
 		j.Stdout = io.MultiWriter(j.Stdout, parts.NewLines(golden.line))
 	}
 	j.Commands = func(bin, bundle string) [][]string { return r.commands(o, bin, bundle) }
@@ -103,23 +150,18 @@ func (r testRun) commands(o options, bin, bundle string) [][]string {
 	args := []string{
 		"e2e.test", "-test.v", "-test.timeout", timeout.String(), "-bundle", bundle, "-mode", r.mode,
 		"-beesting", filepath.Join(bin, "beesting"), "-collector", filepath.Join(bin, "otelcol"),
+		"-receiver", filepath.Join(bin, "otelcol-beesting"),
 	}
-	pattern := o.run
-	switch {
-	case pattern != "" || r.mode == "auto":
-	case r.mode == "fentry" && r.place.Kernel != "6.1" && r.place.Kernel != "6.12":
-		pattern = smokeFentry
-	default:
-		pattern = smoke
+	pattern := r.pattern
+	if pattern == "" {
+		pattern = "^" + r.test + "$"
 	}
-	if pattern != "" {
-		args = append(args, "-test.run", pattern)
-	}
-	if o.update && r.mode == "auto" {
+	args = append(args, "-test.run", pattern)
+	if o.update && r.test == testAgent && r.mode == "auto" {
 		args = append(args, "-update")
 	}
 	commands := [][]string{args}
-	if r.mode == "auto" && o.run == "" {
+	if r.test == testAgent && r.mode == "auto" && o.run == "" {
 		commands = append(commands, []string{"ctd.test", "-test.v", "-bundle", bundle})
 	}
 	return commands

@@ -1,0 +1,221 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/beesting-otel/beesting/test/collector"
+)
+
+// TestReceiver runs the scenarios of the Collector receiver, in this order, on
+// one containerd, with the Collector that `make collector` builds.
+func TestReceiver(t *testing.T) {
+	s := newReceiverSuite(t)
+	scenarios := []struct {
+		name string
+		run  func(*receiverSuite, *testing.T)
+	}{
+		{"Parity", (*receiverSuite).parity},
+		{"BackPressure", (*receiverSuite).backPressure},
+		{"BackPressureBeyondBound", (*receiverSuite).beyondBound},
+		{"Restart", (*receiverSuite).restart},
+		{"FullReload", (*receiverSuite).fullReload},
+		{"Mistake", (*receiverSuite).mistake},
+		{"PartialReload", (*receiverSuite).partialReload},
+		{"PipelineMembership", (*receiverSuite).membership},
+	}
+	failed := false
+	for _, sc := range scenarios {
+		ok := t.Run(sc.name, func(t *testing.T) {
+			begin := time.Now()
+			s.ready(t, sc.name != "Parity", failed)
+			sc.run(s, t)
+			t.Logf("took %.1f s", time.Since(begin).Seconds())
+		})
+		if !ok {
+			t.Log(s.col.Tail())
+		}
+		failed = failed || !ok
+	}
+	s.stop(t)
+}
+
+// ready gives a scenario that was chosen alone, or that follows one that
+// failed, what the others leave behind.
+func (s *receiverSuite) ready(t *testing.T, fence, afterFailure bool) {
+	t.Helper()
+	s.back.SetAway(false)
+	if !s.col.Running() {
+		s.start(t, usual())
+	}
+	if fence && s.fence == nil {
+		s.startFence(t)
+	}
+	if fence && afterFailure {
+		s.settle(t, "logs", "traces") // what is left of it is not this one's
+	}
+}
+
+// parity: what the receiver sends for an access is what the agent sends, to the
+// letter: the golden files are those of the agent's scenario Collector. The
+// Collector that receives counts one request for each signal, and gets metrics.
+func (s *receiverSuite) parity(t *testing.T) {
+	b := s.runForever(t, pod{
+		ns: "shop", name: "web-7d4b9-x2xkp", uid: "0c7f1a52-53f4-4a44-9d58-2f6f7f0f6a01",
+		labels: map[string]string{"app.kubernetes.io/name": "web"},
+	})
+	s.exec(t, b, "cat", awsPath)
+	got, err := received(t.Context(), s.back)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.col.Tail())
+	}
+	sameIDs(t, got["logs"], got["traces"])
+	golden(t, "access-log.json", got["logs"])
+	golden(t, "access-span.json", got["traces"])
+	oneRequest(t, s.back)
+	s.metricsArrive(t, b)
+	// Nothing of this is a numbered touch.
+	for _, signal := range []string{"logs", "traces"} {
+		s.taken[signal] = 1
+	}
+	s.startFence(t)
+	s.allArrived(t, s.touches(), s.touches())
+}
+
+// metricsArrive waits for the count of the one access.
+func (s *receiverSuite) metricsArrive(t *testing.T, b *box) {
+	t.Helper()
+	var last []collector.Point
+	eventually(t, "a metric that counts the access", func() bool {
+		points, err := s.back.Points()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = nil
+		for _, p := range points {
+			if p.Name == "honeytoken.accesses" {
+				last = append(last, p)
+			}
+		}
+		return len(last) > 0
+	})
+	for _, p := range last {
+		if p.Value != 1 || p.Kind != "sum" || !p.Monotonic || p.Temporality != 2 {
+			t.Errorf("honeytoken.accesses is %+v, want a cumulative monotonic sum of 1", p)
+		}
+		if p.Resource["k8s.node.name"] != "node-1" || p.Resource["container.id"] != nil {
+			t.Errorf("its resource is %v, want the node", p.Resource)
+		}
+		if p.Attributes["honeytoken.name"] != "aws" {
+			t.Errorf("its attributes are %v, of a touch of aws in pod %s", p.Attributes, b.spec.Name)
+		}
+	}
+}
+
+// backPressure: the pipeline refuses for half a minute, with the answer that
+// means "later", while 100 accesses a second come in. Then it takes them, and
+// every one arrives, once, in order, in both signals.
+func (s *receiverSuite) backPressure(t *testing.T) {
+	const n, interval = 3000, 10 * time.Millisecond
+	idle, err := s.col.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, traces := s.back.Refused("logs"), s.back.Refused("traces")
+	s.back.SetAway(true)
+	from, to := s.touchMany(t, n, interval)
+	m := s.waitMetrics(t, "the accesses to be queued", queuedAre(n))
+	if v, _ := m.Sum(metricDropped); v != 0 {
+		t.Errorf("%v accesses dropped, want none", v)
+	}
+	full, err := s.col.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := [2]int{s.back.Refused("logs") - logs, s.back.Refused("traces") - traces}
+	if refused[0] < 2 || refused[1] < 2 {
+		t.Errorf("%d requests with logs and %d with spans were refused, want several of both", refused[0], refused[1])
+	}
+	s.back.SetAway(false)
+	done := timed(t, "delivery of what was queued")
+	s.allArrived(t, from, to)
+	done()
+	t.Logf("refused: %d requests with logs, %d with spans; RSS %d KiB idle, %d KiB with %d accesses queued",
+		refused[0], refused[1], idle.RSSKiB, full.RSSKiB, n)
+}
+
+// beyondBound: the same for longer than the queue's bound lasts. What arrives,
+// in order and once, and what the Collector's metric and the receiver's log
+// count as dropped add up to what was made, exactly.
+func (s *receiverSuite) beyondBound(t *testing.T) {
+	const n, bound, interval = 1000, 250, 10 * time.Millisecond
+	s.stop(t)
+	v := usual()
+	v.queue = bound
+	s.start(t, v)
+	s.allArrived(t, s.touches(), s.touches()) // the pipeline is empty
+	s.back.SetAway(true)
+	from, to := s.touchMany(t, n, interval)
+	m := s.waitMetrics(t, "the queue to be full and the rest counted", func(m collectorMetrics) bool {
+		logs, _ := m.Sum(metricDropped, "signal", "logs")
+		traces, _ := m.Sum(metricDropped, "signal", "traces")
+		return queuedAre(bound)(m) && logs >= n-bound && traces >= n-bound
+	})
+	s.back.SetAway(false)
+	s.waitMetrics(t, "the queue to be empty", queuedAre(0)) // the mark has to find room
+	counted := map[string]int{
+		"logs":   int(value(t, m, metricDropped, "signal", "logs", "cause", "queue_full")),
+		"traces": int(value(t, m, metricDropped, "signal", "traces", "cause", "queue_full")),
+	}
+	for signal, got := range s.settle(t, "logs", "traces") {
+		missing, others := inOrder(t, signal, got, from, to)
+		arrived := len(got) - len(others)
+		if arrived != bound || arrived+counted[signal] != to-from || len(missing) != counted[signal] || len(others) != 0 {
+			t.Errorf("%s: %d of %d arrived, %d are counted as dropped, missing are %s, and of others came %v; want %d to arrive",
+				signal, arrived, to-from, counted[signal], ranges(missing), others, bound)
+		}
+	}
+	s.stop(t) // the log's last words on it
+	for signal, names := range map[string][]string{"logs": {"logs"}, "traces": {"traces", "spans"}} {
+		if got := lossesLogged(t, s.col.From(0), names); got != n-bound {
+			t.Errorf("the log tells of %d lost %s, want %d", got, signal, n-bound)
+		}
+	}
+	s.start(t, usual())
+}
+
+// queuedAre says whether so many accesses wait in both signals.
+func queuedAre(n float64) func(collectorMetrics) bool {
+	return func(m collectorMetrics) bool {
+		logs, _ := m.Sum(metricQueued, "signal", "logs")
+		traces, _ := m.Sum(metricQueued, "signal", "traces")
+		return logs == n && traces == n
+	}
+}
+
+var lossLine = regexp.MustCompile(`telemetry lost\s+(\{.*\})`)
+
+// lossesLogged adds up what the log says was lost of a signal.
+func lossesLogged(t *testing.T, log string, signals []string) int {
+	t.Helper()
+	sum := 0
+	for _, m := range lossLine.FindAllStringSubmatch(log, -1) {
+		var fields struct {
+			Signal   string `json:"signal"`
+			Accesses int    `json:"accesses"`
+		}
+		if err := json.Unmarshal([]byte(m[1]), &fields); err != nil {
+			t.Fatalf("%s: %v", m[0], err)
+		}
+		for _, name := range signals {
+			if fields.Signal == name {
+				sum += fields.Accesses
+			}
+		}
+	}
+	return sum
+}

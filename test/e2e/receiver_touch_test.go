@@ -1,0 +1,262 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/beesting-otel/beesting/test/collector"
+)
+
+// touchPrefix starts the name of a thread that touches a token; the touch's
+// number follows. The kernel side takes the name down at the open, so each
+// access tells which touch it is, without a process for each: under emulation
+// those would be ten a second, not hundreds.
+const touchPrefix = "touch"
+
+// touchOnce opens the fence's token from the host's side under the next number.
+// The calling goroutine must be locked to its thread.
+func (s *receiverSuite) touchOnce() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, err := unix.BytePtrFromString(fmt.Sprintf("%s%07d", touchPrefix, s.made))
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0); err != nil {
+		return err
+	}
+	if err := s.fence.openFromHost(awsPath); err != nil {
+		return err
+	}
+	s.made++
+	return nil
+}
+
+// touches is how many were made so far.
+func (s *receiverSuite) touches() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made
+}
+
+// touchMany makes n touches, one each interval, and says how long it took.
+func (s *receiverSuite) touchMany(t *testing.T, n int, interval time.Duration) (from, to int) {
+	t.Helper()
+	begin := time.Now()
+	r := s.startTouching(interval, n)
+	from, to = r.wait(t)
+	took := time.Since(begin)
+	t.Logf("%d touches in %.1f s, %.0f a second", to-from, took.Seconds(), float64(to-from)/took.Seconds())
+	if to-from != n {
+		t.Fatalf("%d touches, want %d", to-from, n)
+	}
+	return from, to
+}
+
+// touching touches at a steady pace beside what a scenario does.
+type touching struct {
+	from, to int
+	longest  time.Duration // between two touches
+	quit     chan struct{}
+	done     chan struct{}
+	err      error
+}
+
+// startTouching makes most touches, or goes on until told to end if most is 0.
+func (s *receiverSuite) startTouching(interval time.Duration, most int) *touching {
+	r := &touching{quit: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		runtime.LockOSThread() // and not unlocked: the thread with the odd name ends
+		r.from = s.touches()
+		next := time.Now()
+		last := next
+		for n := 0; most == 0 || n < most; n++ {
+			if r.err = s.touchOnce(); r.err != nil {
+				break
+			}
+			now := time.Now()
+			r.longest = max(r.longest, now.Sub(last))
+			last = now
+			next = next.Add(interval)
+			select {
+			case <-r.quit:
+				r.to = s.touches()
+				return
+			case <-time.After(time.Until(next)):
+			}
+		}
+		r.to = s.touches()
+	}()
+	return r
+}
+
+// end stops it and returns the range of its touches.
+func (r *touching) end(t *testing.T) (from, to int) {
+	t.Helper()
+	close(r.quit)
+	return r.wait(t)
+}
+
+func (r *touching) wait(t *testing.T) (from, to int) {
+	t.Helper()
+	<-r.done
+	if r.err != nil {
+		t.Fatalf("touch %d: %v", r.to, r.err)
+	}
+	return r.from, r.to
+}
+
+// arrival is a log record or a span, as far as it is accounted for.
+type arrival struct {
+	touch     int // number of a touch, -1 for an access of another kind
+	container string
+	attrs     map[string]any
+}
+
+func newArrival(resource, attrs map[string]any) arrival {
+	a := arrival{touch: -1, attrs: attrs}
+	a.container, _ = resource["container.id"].(string)
+	comm, _ := attrs["honeytoken.process.comm"].(string)
+	if digits, ok := strings.CutPrefix(comm, touchPrefix); ok {
+		if n, err := strconv.Atoi(digits); err == nil {
+			a.touch = n
+		}
+	}
+	return a
+}
+
+func (a arrival) String() string {
+	return fmt.Sprintf("%v by %v in %.12s", a.attrs["honeytoken.name"], a.attrs["process.command_args"], a.container)
+}
+
+// look brings s.arrived up to date.
+func (s *receiverSuite) look(logs []collector.Log, spans []collector.Span) {
+	for _, l := range logs[len(s.arrived["logs"]):] {
+		s.arrived["logs"] = append(s.arrived["logs"], newArrival(l.Resource, l.Attributes))
+	}
+	for _, sp := range spans[len(s.arrived["traces"]):] {
+		s.arrived["traces"] = append(s.arrived["traces"], newArrival(sp.Resource, sp.Attributes))
+	}
+}
+
+// settle makes one more touch and waits until it has come through: everything
+// that happened before has too, since each signal is delivered in order. It
+// returns what arrived since the last time, by signal.
+func (s *receiverSuite) settle(t *testing.T, signals ...string) map[string][]arrival {
+	t.Helper()
+	runtime.LockOSThread()
+	err := s.touchOnce()
+	runtime.UnlockOSThread()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := s.touches() - 1
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	err = s.back.Wait(ctx, func(logs []collector.Log, spans []collector.Span) bool {
+		s.look(logs, spans)
+		for _, signal := range signals {
+			if all := s.arrived[signal]; len(all) == s.taken[signal] || all[len(all)-1].touch != mark {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatalf("touch %d as %v: %v (so far %d logs, %d spans)\n%s", mark, signals, err,
+			len(s.arrived["logs"]), len(s.arrived["traces"]), s.col.Tail())
+	}
+	out := map[string][]arrival{}
+	for _, signal := range signals {
+		all := s.arrived[signal]
+		out[signal] = all[s.taken[signal] : len(all)-1]
+		s.taken[signal] = len(all)
+	}
+	return out
+}
+
+// inOrder checks that every touch of a range that arrived did so once and in
+// its place, and returns the numbers of those that did not, and what else
+// arrived.
+func inOrder(t *testing.T, signal string, got []arrival, from, to int) (missing []int, others []arrival) {
+	t.Helper()
+	next := from
+	for _, a := range got {
+		switch {
+		case a.touch < 0:
+			others = append(others, a)
+		case a.touch < next:
+			t.Errorf("%s: touch %d again, or late: %d were next", signal, a.touch, next)
+		case a.touch >= to:
+			t.Errorf("%s: touch %d, and only those from %d to %d were made", signal, a.touch, from, to-1)
+		default:
+			for ; next < a.touch; next++ {
+				missing = append(missing, next)
+			}
+			next++
+		}
+	}
+	for ; next < to; next++ {
+		missing = append(missing, next)
+	}
+	return missing, others
+}
+
+// allArrived settles and checks that each touch of a range arrived once, in
+// order, as a log record and as a span, and that nobody else touched anything.
+func (s *receiverSuite) allArrived(t *testing.T, from, to int) {
+	t.Helper()
+	for signal, got := range s.settle(t, "logs", "traces") {
+		missing, others := inOrder(t, signal, got, from, to)
+		if len(missing) > 0 {
+			t.Errorf("%s: %d of %d touches are missing, %s", signal, len(missing), to-from, ranges(missing))
+		}
+		if len(others) > 0 {
+			t.Errorf("%s: accesses that nobody made: %v", signal, others)
+		}
+	}
+}
+
+// touched runs a command in a container that opens one token, once, and checks
+// that just this arrives, as a log record and as a span.
+func (s *receiverSuite) touched(t *testing.T, b *box, token string, command ...string) {
+	t.Helper()
+	s.exec(t, b, command...)
+	for signal, got := range s.settle(t, "logs", "traces") {
+		if len(got) != 1 || got[0].container != b.id || got[0].attrs["honeytoken.name"] != token {
+			t.Errorf("%s: %v arrived, want one access to %s in pod %s", signal, got, token, b.spec.Name)
+		}
+	}
+}
+
+// ranges is a list of numbers for a message.
+func ranges(list []int) string {
+	var out []string
+	for i := 0; i < len(list); {
+		j := i
+		for j+1 < len(list) && list[j+1] == list[j]+1 {
+			j++
+		}
+		if i == j {
+			out = append(out, strconv.Itoa(list[i]))
+		} else {
+			out = append(out, fmt.Sprintf("%d–%d", list[i], list[j]))
+		}
+		i = j + 1
+	}
+	if len(out) > 10 {
+		out = append(out[:10], fmt.Sprintf("… (%d runs)", len(out)))
+	}
+	return strings.Join(out, ", ")
+}
