@@ -74,6 +74,7 @@ type node struct {
 	config  config.Config
 	log     *slog.Logger
 	started time.Time
+	metrics *metrics
 	outputs outputs
 	agent   *agent.Agent
 	// warnings are told when the agent is up: an end before that is one line.
@@ -101,7 +102,8 @@ func (n *node) run(ctx context.Context) (err error) {
 	// of the output; the other outputs go on.
 	signal.Ignore(syscall.SIGPIPE)
 
-	if n.outputs, err = n.app.newOutputs(ctx, n.config.Output, n.app.stdout, mapping, n.log); err != nil {
+	n.metrics = newMetrics(n.log)
+	if n.outputs, err = n.app.newOutputs(ctx, n.config.Output, n.app.stdout, mapping, n.log, n.metrics); err != nil {
 		return err
 	}
 	defer func() {
@@ -126,7 +128,7 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 	}
 	defer func() { err = errors.Join(err, sensor.Close()) }()
 	core, err := agent.NewCore(agent.CoreOptions{
-		Sensor: sensor, Sink: n.outputs, Log: n.log, MaxPlacements: n.config.Sensor.MaxWatches,
+		Sensor: sensor, Sink: countedSink{n.outputs, n.metrics.meter}, Log: n.log, MaxPlacements: n.config.Sensor.MaxWatches,
 	})
 	if err != nil {
 		return err
@@ -140,6 +142,8 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, n.agent.Close()) }()
+	n.metrics.attach(n.agent.Summary)
+	defer n.metrics.detach() // before the sensor is closed, which has the counts of losses
 	n.announce(string(sensor.Mode()), refused)
 	return n.serve(ctx, socket)
 }

@@ -67,8 +67,9 @@ type namedWriter struct {
 	name string
 }
 
-// newOutputs makes the named outputs: text, json, otlp.
-func (a *app) newOutputs(ctx context.Context, names []string, stdout io.Writer, m *exporter.Mapping, log *slog.Logger) (outputs, error) {
+// newOutputs makes the named outputs: text, json, otlp. The latter has metrics
+// too unless they are nil.
+func (a *app) newOutputs(ctx context.Context, names []string, stdout io.Writer, m *exporter.Mapping, log *slog.Logger, metrics *metrics) (outputs, error) {
 	var all outputs
 	for _, name := range names {
 		switch name {
@@ -79,7 +80,11 @@ func (a *app) newOutputs(ctx context.Context, names []string, stdout io.Writer, 
 		case "json":
 			all = append(all, namedWriter{exporter.NewJSON(stdout, m), name})
 		case "otlp":
-			o, err := exporter.NewOTLP(ctx, m, exporter.OTLPOptions{Getenv: a.getenv, Logger: log})
+			options := exporter.OTLPOptions{Getenv: a.getenv, Logger: log}
+			if metrics != nil {
+				options.Meter, options.State = metrics.meter, metrics.state
+			}
+			o, err := exporter.NewOTLP(ctx, m, options)
 			if err != nil {
 				return nil, errors.Join(err, all.Shutdown(ctx))
 			}

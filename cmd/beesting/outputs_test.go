@@ -57,7 +57,7 @@ func TestNewOutputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, &text, m, log)
+	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, &text, m, log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestNewOutputs(t *testing.T) {
 	if err := all.Deliver(t.Context(), beesting.Access{Kind: beesting.AccessOpen, Time: now, ObservedTime: now, Count: 1}); err != nil {
 		t.Error(err)
 	}
-	if s := all.stats(); s.JSON == nil || s.JSON.Written != 1 || s.OTLP == nil || s.OTLP.Logs.Offered != 1 || s.Text != nil {
+	if s := all.stats(); s.JSON == nil || s.JSON.Written != 1 || s.OTLP == nil || s.OTLP.Logs.Offered != 1 || s.OTLP.Metrics != nil || s.Text != nil {
 		t.Errorf("stats = %+v", s)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -75,7 +75,7 @@ func TestNewOutputs(t *testing.T) {
 	}
 
 	vars["OTEL_EXPORTER_OTLP_ENDPOINT"] = "collector"
-	if _, err := a.newOutputs(t.Context(), []string{"otlp"}, &text, m, log); err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") {
+	if _, err := a.newOutputs(t.Context(), []string{"otlp"}, &text, m, log, nil); err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") {
 		t.Errorf("wrong end point: %v", err)
 	}
 }

@@ -180,6 +180,13 @@ func (o outputStats) rows(t *table) {
 		}
 		t.row("output", text)
 	}
+	if m := o.OTLP.Metrics; m != nil {
+		text := fmt.Sprintf("metrics to %s: %d exported, %d failed", cmp.Or(m.Endpoint, "nowhere"), m.Exported, m.Failed)
+		if m.LastError != "" {
+			text += ", last error: " + m.LastError
+		}
+		t.row("output", text)
+	}
 }
 
 // table writes aligned columns. What containers are called can't act on the

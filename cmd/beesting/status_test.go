@@ -32,6 +32,9 @@ func fullStatus() nodeStatus {
 			OTLP: &exporter.OTLPStats{
 				Logs:  exporter.SignalStats{Delivered: 4, Queued: 7, LastError: "connection refused", Endpoint: "grpc http://c:4317"},
 				Spans: exporter.SignalStats{Dropped: map[string]uint64{"disabled": 11}},
+				Metrics: &exporter.MetricStats{
+					Exported: 3, Failed: 1, LastError: "\x1b[2Jconnection refused", Endpoint: "grpc http://c:4317",
+				},
 			},
 		},
 	}
@@ -50,6 +53,7 @@ events lost  1 ring_full, 1 not understood
 output       json: 11 written, 0 failed
 output       logs to grpc http://c:4317: 4 delivered, 7 waiting, 0 dropped, last error: connection refused
 output       spans to nowhere: 0 delivered, 0 waiting, 11 dropped
+output       metrics to grpc http://c:4317: 3 exported, 1 failed, last error: \x1b[2Jconnection refused
 
 POD         CONTAINER  TOKEN  PATH                    TOUCHES  LOST
 shop/web-1  app        aws    /root/.aws/credentials  12       1

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/exporter"
+	"github.com/beesting-otel/beesting/internal/agent"
+)
+
+// metrics counts accesses and knows whom to ask for the rest. The exporter asks
+// from the start until after the end, when there is no agent: the outputs are
+// there first and go last.
+type metrics struct {
+	meter *exporter.Meter
+	log   *slog.Logger
+
+	mu   sync.Mutex
+	ask  func() (agent.Summary, error) // nil without an agent
+	last exporter.NodeState
+}
+
+func newMetrics(log *slog.Logger) *metrics {
+	return &metrics{meter: exporter.NewMeter(time.Now), log: log}
+}
+
+// attach has state ask from now on.
+func (m *metrics) attach(ask func() (agent.Summary, error)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ask = ask
+}
+
+// detach has state ask a last time: what it says then stays.
+func (m *metrics) detach() {
+	m.state()
+	m.attach(nil)
+}
+
+// state is for the exporter.
+func (m *metrics) state() exporter.NodeState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ask == nil {
+		return m.last
+	}
+	s, err := m.ask()
+	if err != nil {
+		m.log.Warn("metrics of losses are not the latest", slog.Any("error", err))
+	}
+	m.last = exporter.NodeState{
+		Wanted: s.Wanted, Armed: s.Armed, LackingContainers: s.Lacking,
+		Lost: s.Events.Lost, DecodeErrors: s.Events.DecodeErrors,
+		PlantFailures: make(map[string]uint64, len(s.Failures)),
+		NRIConnected:  s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
+	}
+	for reason, n := range s.Failures {
+		m.last.PlantFailures[string(reason)] = n
+	}
+	return m.last
+}
+
+// countedSink counts what it passes on.
+type countedSink struct {
+	agent.Sink
+	meter *exporter.Meter
+}
+
+func (c countedSink) Deliver(ctx context.Context, a beesting.Access) error {
+	c.meter.Observe(&a)
+	return c.Sink.Deliver(ctx, a)
+}
