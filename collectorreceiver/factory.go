@@ -1,0 +1,119 @@
+package collectorreceiver
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+
+	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
+	"github.com/beesting-otel/beesting/exporter"
+)
+
+// NewFactory makes the factory of the receiver. The components that factories
+// make for one configuration, one for each signal, are one plugin of the
+// runtime and one sensor; see host for what all factories of a process share.
+func NewFactory() receiver.Factory { return newFactory(shared) }
+
+func newFactory(h *host) receiver.Factory {
+	f := &factory{host: h, groups: map[*Config]*group{}}
+	return receiver.NewFactory(metadata.Type, createDefaultConfig,
+		receiver.WithLogs(f.logs, metadata.LogsStability),
+		receiver.WithTraces(f.traces, metadata.TracesStability),
+		receiver.WithMetrics(f.metrics, metadata.MetricsStability))
+}
+
+type factory struct {
+	host *host
+
+	mu     sync.Mutex
+	groups map[*Config]*group
+}
+
+// group is what one factory made for one configuration: up to a component for
+// each signal.
+type group struct {
+	id  component.ID
+	cfg *Config
+	set receiver.Settings
+
+	logs    consumer.Logs
+	traces  consumer.Traces
+	metrics consumer.Metrics
+
+	// Of the first Start, for the components whose Start comes later. Guarded
+	// by the host's lock.
+	started bool
+	err     error
+}
+
+// group returns the group of a configuration: the Collector hands the same
+// pointer to the components of all signals.
+func (f *factory) group(set receiver.Settings, cfg component.Config) (*group, error) {
+	c, ok := cfg.(*Config)
+	if !ok {
+		return nil, fmt.Errorf("configuration of receiver %s: %T, want %T", set.ID, cfg, c)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g := f.groups[c]
+	if g == nil || g.id != set.ID {
+		g = &group{id: set.ID, cfg: c, set: set}
+		f.groups[c] = g
+	}
+	return g, nil
+}
+
+func (f *factory) logs(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
+	g, err := f.group(set, cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.logs = next
+	return &member{host: f.host, group: g, signal: signalLogs}, nil
+}
+
+func (f *factory) traces(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {
+	g, err := f.group(set, cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.traces = next
+	return &member{host: f.host, group: g, signal: signalTraces}, nil
+}
+
+func (f *factory) metrics(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
+	g, err := f.group(set, cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.metrics = next
+	return &member{host: f.host, group: g, signal: signalMetrics}, nil
+}
+
+// The signals, as the Collector's configuration names them.
+const (
+	signalLogs    = exporter.SignalLogs
+	signalTraces  = exporter.SignalTraces
+	signalMetrics = "metrics"
+)
+
+// member is the component of one signal.
+type member struct {
+	host   *host
+	group  *group
+	signal string
+}
+
+// Start implements component.Component. The first member of a group to be
+// started starts what all of them share, with the consumers of all of them: no
+// signal lacks what happens between two Starts.
+func (m *member) Start(_ context.Context, reporter component.Host) error {
+	return m.host.join(m, reporter)
+}
+
+// Shutdown implements component.Component. It may come without Start, and again.
+func (m *member) Shutdown(ctx context.Context) error { return m.host.leave(ctx, m) }

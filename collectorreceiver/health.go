@@ -1,0 +1,132 @@
+package collectorreceiver
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+)
+
+// refusedFor is how long a pipeline may refuse before that is a trouble: a
+// memory limiter does so for moments.
+const refusedFor = 10 * time.Second
+
+// The parts that can be in trouble, besides the signals.
+const partRuntime = "runtime"
+
+// health makes one component status of the troubles of several parts and
+// reports it for every component, when it changes. Safe for concurrent use.
+type health struct {
+	now func() time.Time
+
+	mu       sync.Mutex
+	hosts    map[*member]component.Host
+	troubles map[string]error
+	since    map[string]time.Time // of the refusals of a signal's pipeline
+	told     string               // the troubled parts that were last reported
+	broken   error                // nothing is reported after it
+}
+
+func newHealth(now func() time.Time) *health {
+	return &health{now: now, hosts: map[*member]component.Host{}, troubles: map[string]error{}, since: map[string]time.Time{}}
+}
+
+// add begins to report for a component, with what has been reported for others.
+func (h *health) add(m *member, host component.Host) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hosts[m] = host
+	if h.broken == nil && len(h.troubles) > 0 {
+		componentstatus.ReportStatus(host, h.event())
+	}
+}
+
+// remove ends reporting for a component: it is being shut down, and what is
+// reported then would contradict the Collector.
+func (h *health) remove(m *member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.hosts, m)
+}
+
+// set notes that a part is in trouble, or no longer (nil).
+func (h *health) set(part string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		delete(h.troubles, part)
+	} else {
+		h.troubles[part] = err
+	}
+	h.report()
+}
+
+// delivery notes what became of an attempt to hand over to a pipeline.
+func (h *health) delivery(signal string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		delete(h.since, signal)
+		delete(h.troubles, signal)
+		h.report()
+		return
+	}
+	if _, lasting := h.since[signal]; !lasting {
+		h.since[signal] = h.now()
+	}
+	if h.now().Sub(h.since[signal]) >= refusedFor {
+		h.troubles[signal] = err
+		h.report()
+	}
+}
+
+// report tells the status when the set of troubled parts is not what was last
+// told: a new wording of the same trouble is no change.
+func (h *health) report() {
+	now := ""
+	for _, part := range slices.Sorted(maps.Keys(h.troubles)) {
+		now += part + " "
+	}
+	if now == h.told || h.broken != nil {
+		return
+	}
+	h.told = now
+	for _, host := range h.hosts {
+		componentstatus.ReportStatus(host, h.event())
+	}
+}
+
+// event is the status of the moment.
+func (h *health) event() *componentstatus.Event {
+	if len(h.troubles) == 0 {
+		return componentstatus.NewEvent(componentstatus.StatusOK)
+	}
+	errs := make([]error, 0, len(h.troubles))
+	for _, part := range slices.Sorted(maps.Keys(h.troubles)) {
+		errs = append(errs, h.troubles[part])
+	}
+	return componentstatus.NewRecoverableErrorEvent(errors.Join(errs...))
+}
+
+// fatal ends the Collector: there is nothing more to be seen by this process,
+// and one that is blind must not look alive. One component says so, since the
+// Collector takes up just one such word, and may take its time: it returns when
+// it was taken up, which is never if the Collector is on its way out already.
+func (h *health) fatal(err error) {
+	h.mu.Lock()
+	h.broken = err
+	hosts := slices.Collect(maps.Values(h.hosts))
+	h.mu.Unlock()
+	for i, host := range hosts {
+		if i > 0 {
+			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(err))
+		}
+	}
+	if len(hosts) > 0 {
+		componentstatus.ReportStatus(hosts[0], componentstatus.NewFatalErrorEvent(err))
+	}
+}

@@ -1,0 +1,182 @@
+package collectorreceiver
+
+import (
+	"testing"
+	"time"
+)
+
+// A Collector that reloads shuts down and makes anew, with new factories. What
+// is touched meanwhile is delivered then, and nothing twice.
+func TestReload(t *testing.T) {
+	h := newTestHost(t)
+	p := &pipelines{}
+	for range 5 {
+		c := h.mustLoad(p, h.config())
+		h.touch(20)
+		c.shutdown()
+		h.touch(20)
+	}
+	c := h.mustLoad(p, h.config())
+	p.want(t, 1, h.touched, signalLogs, signalTraces)
+	c.shutdown()
+	if len(h.sensors) != 1 {
+		t.Errorf("attached %d times", len(h.sensors))
+	}
+	if n := h.parked.out.Stats().Logs; n.Delivered != uint64(h.touched) || n.Offered != n.Delivered {
+		t.Errorf("counts %+v", n)
+	}
+}
+
+// Tokens, policy and arguments can change, and the sensor stays.
+func TestReloadWithOtherPolicy(t *testing.T) {
+	h := newTestHost(t)
+	p := &pipelines{}
+	c := h.mustLoad(p, h.config())
+	c.shutdown()
+	h.touch(3)
+	cfg := h.config()
+	cfg.CommandArgs = "full"
+	cfg.Tokens[0].Name = "other"
+	cfg.NodeName = "node-2"
+	c = h.mustLoad(p, cfg)
+	p.want(t, 1, 3, signalLogs)
+	c.shutdown()
+	if len(h.sensors) != 1 {
+		t.Errorf("attached %d times", len(h.sensors))
+	}
+}
+
+// Other settings of the sensor take another sensor; the old one is detached.
+func TestReloadWithOtherSensor(t *testing.T) {
+	h := newTestHost(t)
+	p := &pipelines{}
+	h.mustLoad(p, h.config()).shutdown()
+	cfg := h.config()
+	cfg.Sensor.MaxWatches = 7
+	c := h.mustLoad(p, cfg)
+	select {
+	case <-h.sensors[0].Closed():
+	default:
+		t.Error("the old sensor is attached")
+	}
+	p.want(t, 1, h.touch(3), signalLogs)
+	c.shutdown()
+}
+
+// What a pipeline refused until the reload goes to the one after it.
+func TestReloadKeepsWhatIsQueued(t *testing.T) {
+	h := newTestHost(t)
+	cfg := h.config()
+	cfg.ShutdownTimeout = 10 * time.Millisecond
+	refusing := &pipelines{err: errRefused}
+	c := h.mustLoad(refusing, cfg)
+	h.touch(100)
+	eventually(t, "attempts", func() bool { refusing.mu.Lock(); defer refusing.mu.Unlock(); return refusing.calls > 0 })
+	c.shutdown()
+	refusing.mu.Lock()
+	calls := refusing.calls
+	refusing.mu.Unlock()
+	h.touch(100)
+	p := &pipelines{}
+	c = h.mustLoad(p, h.config())
+	p.want(t, 1, 200, signalLogs, signalTraces)
+	c.shutdown()
+	refusing.mu.Lock()
+	defer refusing.mu.Unlock()
+	if refusing.calls != calls {
+		t.Error("the old pipeline was called after Shutdown")
+	}
+}
+
+// A failed start leaves what was there before for the next one.
+func TestReloadFails(t *testing.T) {
+	h := newTestHost(t)
+	p := &pipelines{}
+	h.mustLoad(p, h.config()).shutdown()
+	h.touch(3)
+	for name, damage := range map[string]func(*Config){
+		"token's file": func(c *Config) { c.Tokens[0].Content, c.Tokens[0].ContentFile = nil, "/nonexistent/token" },
+		"plugin name":  func(c *Config) { c.NRI.PluginName = "a_b" },
+	} {
+		cfg := h.config()
+		damage(cfg)
+		if c, err := h.load(p, cfg); err == nil {
+			t.Errorf("%s: started", name)
+		} else {
+			c.shutdown()
+		}
+	}
+	c := h.mustLoad(p, h.config())
+	p.want(t, 1, 3, signalLogs)
+	c.shutdown()
+	if len(h.sensors) != 1 {
+		t.Errorf("attached %d times", len(h.sensors))
+	}
+}
+
+// A change of one pipeline's receivers re-creates the component of its signal
+// alone, with a configuration and a factory of its own; the others go on.
+func TestOneSignalReloads(t *testing.T) {
+	h := newTestHost(t)
+	p := &pipelines{}
+	c := h.mustLoad(p, h.config(), signalLogs, signalTraces)
+	h.touch(20)
+	c.shutdown(signalTraces)
+	h.touch(20)
+	p.want(t, 1, 40, signalLogs) // at once
+	again := h.mustLoad(p, h.config(), signalTraces)
+	h.touch(20)
+	p.want(t, 1, 60, signalLogs, signalTraces)
+	c.shutdown(signalLogs)
+	h.touch(20)
+	p.want(t, 1, 80, signalTraces)
+	again.shutdown()
+	if h.parked == nil {
+		t.Error("the sensor is not kept")
+	}
+	last := h.mustLoad(p, h.config(), signalLogs, signalTraces)
+	h.touch(1)
+	p.want(t, 1, 81, signalLogs, signalTraces)
+	last.shutdown()
+}
+
+// A signal that no pipeline takes any more is given up after a while, counted.
+func TestSignalForgotten(t *testing.T) {
+	h := newTestHost(t)
+	h.linger = 50 * time.Millisecond
+	p := &pipelines{}
+	c := h.mustLoad(p, h.config(), signalLogs, signalTraces)
+	c.shutdown(signalTraces)
+	n := h.touch(20)
+	p.want(t, 1, n, signalLogs)
+	out := h.nodes[c.components[0].(*member).group.id].engine.out
+	eventually(t, "the end", func() bool { return out.Stats().Spans.Queued == 0 })
+	h.touch(5)
+	p.want(t, 1, n+5, signalLogs)
+	if s := out.Stats().Spans; s.Dropped["shutdown"] != uint64(n) || s.Offered != uint64(n) {
+		t.Errorf("spans %+v, want %d given up and no more offered", s, n)
+	}
+	c.shutdown()
+}
+
+// Without a successor nothing stays attached.
+func TestNoSuccessor(t *testing.T) {
+	h := newTestHost(t)
+	h.linger = 10 * time.Millisecond
+	cfg := h.config()
+	cfg.ShutdownTimeout = time.Millisecond
+	p := &pipelines{err: errRefused}
+	c := h.mustLoad(p, cfg)
+	h.touch(5)
+	c.shutdown()
+	select {
+	case <-h.sensors[0].Closed():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the sensor is still attached")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.parked != nil {
+		t.Error("something is kept")
+	}
+}
