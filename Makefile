@@ -39,17 +39,27 @@ build: ## Build bin/beesting, static.
 	@$(STEP) build env CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/beesting ./cmd/beesting
 
 .PHONY: cross
-cross: ## Build for arm64, and what is portable for another system.
+cross: ## Build for arm64, and what is portable for other systems.
 	@$(STEP) 'build linux/arm64' env CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build ./...
-	@$(STEP) 'build darwin/arm64' env CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build . ./bpf/... ./exporter/...
+	@$(STEP) 'build darwin/arm64' env CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build . ./bpf/... ./exporter/... ./collectorreceiver/...
+	@$(STEP) 'build windows/amd64' env CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build ./collectorreceiver/...
 
 .PHONY: generate
 generate: ## Regenerate eBPF objects and generated documentation (clang 14).
 	@$(STEP) generate hack/generate.sh
 
+# K8S=1 builds the one of builder-config-k8s.yaml instead.
 .PHONY: collector
-collector: ## Build the Collector of builder-config.yaml, check its configuration.
-	@$(STEP) collector hack/collector.sh
+collector: ## Build the Collector with the receiver, check its configurations.
+	@$(STEP) collector hack/collector.sh $(if $(filter-out 0,$(K8S)),k8s)
+
+.PHONY: collector-k8s
+collector-k8s: ## The same with Kubernetes metadata and filters (twice as big).
+	@$(STEP) collector-k8s hack/collector.sh k8s
+
+.PHONY: collector-cold
+collector-cold: ## Build it from empty caches and without clang: a few minutes.
+	@$(STEP) collector-cold hack/collector-cold.sh
 
 .PHONY: clean
 clean: ## Remove what was built in the tree; the cache stays.
@@ -61,7 +71,7 @@ clean: ## Remove what was built in the tree; the cache stays.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 	@hack/run-steps.sh lint:1200 verify-generate:300 cross:600 collector:600 \
-	  test-unit:900 test-collector:600 fuzz-seeds:600 test-vm:1800 \
+	  collector-k8s:900 test-unit:900 test-collector:600 test-configs:600 fuzz-seeds:600 test-vm:1800 \
 	  test-vm-harness:600 test-e2e:2400
 
 .PHONY: lint
@@ -91,6 +101,11 @@ test-collector: ## What a real Collector receives from the exporter.
 	@hack/install-deps.sh gcc libc6-dev
 	@$(STEP) 'go test -race -tags integration' env CGO_ENABLED=1 \
 	  go test -race -tags integration -run Collector ./exporter ./test/runtime/collectorproc
+
+.PHONY: test-configs
+test-configs: collector collector-k8s ## What the configurations in deploy/otel do, in those Collectors.
+	@$(STEP) 'build the Collector behind' test/collector/build.sh
+	@$(STEP) 'go test -tags integration ./test/build' go test -count=1 -tags integration ./test/build
 
 .PHONY: test-vm
 test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
