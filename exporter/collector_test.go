@@ -87,6 +87,23 @@ func received(t *testing.T, c *collector.Collector) []byte {
 	return pretty.Bytes()
 }
 
+// What a Collector receives of metrics, over either protocol, is what the
+// Collector's own library makes of PData.
+func TestCollectorMetrics(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		t.Run(protocol, func(t *testing.T) {
+			c := startCollector(t, collector.Config{})
+			defer stop(t, c)
+			drain(t, metricsTo(t, sampleMeter(), testLog(t), toCollector(protocol, c)...))
+			all := c.Requests()
+			if len(all) != 1 || all[0].Signal != "metrics" {
+				t.Fatalf("requests %+v", all)
+			}
+			golden(t, "metrics.otlp.json", indented(t, all[0].JSON))
+		})
+	}
+}
+
 // The parts of a received record that the golden file shows but whose meaning
 // is a promise: ids that belong together, schema and scope, no random flag.
 func TestCollectorIdentity(t *testing.T) {

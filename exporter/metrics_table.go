@@ -76,7 +76,7 @@ var metricTable = []metricRow{
 		name: "honeytoken.placements", instrument: upDownCounter, unit: "{placement}",
 		says: "Tokens in containers: wanted by the policy, and armed (watched)",
 		attributes: []metricAttribute{{keyPlacementState,
-			"`wanted`: what the policy wants in the containers that run, `armed`: what is watched. They are not parts of a whole, so don't add them up"}},
+			"`wanted`: what the policy wants in the containers that run; `armed`: what is watched. The two are no parts of a whole: don't add them up"}},
 		points: func(r *reading) []point {
 			return []point{
 				{attributes: one(keyPlacementState, "armed"), n: int64(r.state.Armed)},
@@ -91,16 +91,16 @@ var metricTable = []metricRow{
 	},
 	{
 		name: "honeytoken.events.lost", instrument: counter, unit: "{event}",
-		says: "Touches that were seen in the kernel and could not be reported",
+		says: "Events lost between the kernel and the agent",
 		attributes: []metricAttribute{{keyLossCause,
-			"`ring_full`: no room between kernel and agent, `recursion`: the program was not run because it ran already on that processor, `" + lossDecode + "`: the agent could not read the event"}},
+			"`ring_full`: no room between kernel and agent; `recursion`: the kernel skipped the program because it was running on that processor already, which counts opens of all files and so is an upper bound; `" + lossDecode + "`: the agent could not read the event"}},
 		points: lossPoints,
 	},
 	{
 		name: "honeytoken.plant.failures", instrument: counter, unit: "{failure}",
 		says: "Tokens that could not be planted or watched as the policy wants",
 		attributes: []metricAttribute{{semconv.ErrorTypeKey,
-			"the reason, as `beesting status` names it: `mount_point`, `late`, `watch` …"}},
+			"the reason, in the words of `beesting status --json`: `mount_point`, `late`, `watch` …"}},
 		points: func(r *reading) []point { return pointsByWord(semconv.ErrorTypeKey, r.state.PlantFailures) },
 	},
 	{

@@ -32,6 +32,9 @@ func TestTelemetryReference(t *testing.T) {
 		"marks":    attributeTable(t, markRows, true),
 		"severity": severityReference(),
 		"flags":    flagReference(),
+		"metrics":  metricReference(),
+		"points":   pointReference(),
+		"metric":   fenced("json", metricExample(t)),
 		"text":     fenced("text", readGolden(t, "outsider-write.txt")),
 		"json":     fenced("json", readGolden(t, "workload-read.line.json")),
 		"log":      fenced("json", receivedByCollector(t, "logs")),
@@ -120,6 +123,58 @@ func severityReference() string {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", r.number, r.short, r.says)
 	}
 	return b.String()
+}
+
+func metricReference() string {
+	var b strings.Builder
+	b.WriteString("| Metric | Instrument | Unit | What it is |\n|---|---|---|---|\n")
+	for _, r := range metricTable {
+		kind := map[instrument]string{counter: "Counter", upDownCounter: "UpDownCounter"}[r.instrument]
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", r.name, kind, r.unit, r.says)
+	}
+	return b.String()
+}
+
+func pointReference() string {
+	var b strings.Builder
+	b.WriteString("| Metric | Attribute | What it is |\n|---|---|---|\n")
+	for _, r := range metricTable {
+		for _, a := range r.attributes {
+			fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", r.name, a.key, a.says)
+		}
+	}
+	return b.String()
+}
+
+// metricExample is the first metric of the golden file, with its first point.
+func metricExample(t *testing.T) string {
+	t.Helper()
+	var file struct {
+		ResourceMetrics []struct {
+			ScopeMetrics []struct {
+				Metrics []struct {
+					Name        string `json:"name"`
+					Description string `json:"description"`
+					Unit        string `json:"unit"`
+					Sum         struct {
+						DataPoints             []json.RawMessage `json:"dataPoints"`
+						AggregationTemporality int               `json:"aggregationTemporality"`
+						IsMonotonic            bool              `json:"isMonotonic"`
+					} `json:"sum"`
+				} `json:"metrics"`
+			} `json:"scopeMetrics"`
+		} `json:"resourceMetrics"`
+	}
+	if err := json.Unmarshal([]byte(readGolden(t, "metrics.otlp.json")), &file); err != nil {
+		t.Fatal(err)
+	}
+	m := file.ResourceMetrics[0].ScopeMetrics[0].Metrics[0]
+	m.Sum.DataPoints = m.Sum.DataPoints[:1]
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return oneLineAttributes(t, string(data))
 }
 
 func flagReference() string {
