@@ -171,3 +171,10 @@ func (m *Mapping) resource(f *facts) []attribute.KeyValue {
 	}
 	return attrs
 }
+
+// resourceKey tells resources apart: it is the attributes' text. Not their hash: a tenant chooses some of
+// them, and a collision would put one tenant's access under another one's name.
+func resourceKey(attrs []attribute.KeyValue) string {
+	set := attribute.NewSet(attrs...)
+	return set.Encoded(attribute.DefaultEncoder())
+}

@@ -3,7 +3,6 @@ package exporter
 import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -22,7 +21,7 @@ func (c collection) pdata() pmetric.Metrics {
 	all := pmetric.NewMetrics()
 	rm := all.ResourceMetrics().AppendEmpty()
 	rm.SetSchemaUrl(SchemaURL)
-	fillMap(rm.Resource().Attributes(), c.resource)
+	putAttributes(rm.Resource().Attributes(), c.resource)
 	sm := rm.ScopeMetrics().AppendEmpty()
 	sm.SetSchemaUrl(SchemaURL)
 	sm.Scope().SetName(ScopeName)
@@ -39,7 +38,7 @@ func (c collection) pdata() pmetric.Metrics {
 			dp := sum.DataPoints().AppendEmpty()
 			dp.SetStartTimestamp(pcommon.NewTimestampFromTime(c.start))
 			dp.SetTimestamp(pcommon.NewTimestampFromTime(c.at))
-			fillMap(dp.Attributes(), p.attributes.ToSlice())
+			putAttributes(dp.Attributes(), p.attributes.ToSlice())
 			if m.fractional {
 				dp.SetDoubleValue(p.f)
 			} else {
@@ -81,25 +80,4 @@ func sdkSum[N int64 | float64](c collection, m measured, value func(point) N) me
 		})
 	}
 	return sum
-}
-
-// fillMap puts attributes into an empty map, in their order.
-func fillMap(dst pcommon.Map, attrs []attribute.KeyValue) {
-	dst.EnsureCapacity(len(attrs))
-	for _, kv := range attrs {
-		key := string(kv.Key)
-		switch kv.Value.Type() {
-		case attribute.BOOL:
-			dst.PutBool(key, kv.Value.AsBool())
-		case attribute.INT64:
-			dst.PutInt(key, kv.Value.AsInt64())
-		case attribute.STRINGSLICE:
-			list := dst.PutEmptySlice(key)
-			for _, s := range kv.Value.AsStringSlice() {
-				list.AppendEmpty().SetStr(s)
-			}
-		default:
-			dst.PutStr(key, kv.Value.AsString())
-		}
-	}
 }

@@ -1,13 +1,16 @@
 package exporter
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -94,6 +97,36 @@ func TestParity(t *testing.T) {
 		compare(t, "logs", &collogs.ExportLogsServiceRequest{ResourceLogs: b.rawLogs}, wantLogs)
 		compare(t, "spans", &coltrace.ExportTraceServiceRequest{ResourceSpans: b.rawSpans}, wantSpans)
 	})
+}
+
+// The pdata encoder gives the golden files, which a Collector wrote of what it
+// received from the SDK and the exporters.
+func TestPDataGolden(t *testing.T) {
+	for name, a := range samples() {
+		t.Run(name, func(t *testing.T) {
+			m := sampleMapping(t)
+			logs, err := (&plog.JSONMarshaler{}).MarshalLogs(m.logs(accesses(a)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			traces, err := (&ptrace.JSONMarshaler{}).MarshalTraces(m.traces(accesses(a)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".otlp.json", bothAsJSON(t, map[string]json.RawMessage{"logs": logs, "traces": traces}))
+		})
+	}
+}
+
+// bothAsJSON is the golden files' form: the OTLP JSON unchanged but for white
+// space.
+func bothAsJSON(t *testing.T, parts map[string]json.RawMessage) []byte {
+	t.Helper()
+	data, err := json.MarshalIndent(parts, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(data, '\n')
 }
 
 // pdataRequests is what PData pushes, decoded from the bytes that a Collector's

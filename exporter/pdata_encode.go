@@ -98,13 +98,6 @@ func putScope(out pcommon.InstrumentationScope, version string) {
 	out.SetVersion(version)
 }
 
-// resourceKey is the attributes' text. Not their hash: a tenant chooses some of
-// them, and a collision would put one tenant's access under another one's name.
-func resourceKey(attrs []attribute.KeyValue) string {
-	set := attribute.NewSet(attrs...)
-	return set.Encoded(attribute.DefaultEncoder())
-}
-
 // unixNano is 0 for what lies before 1970, the zero time included, as it is in
 // the official exporters.
 func unixNano(t time.Time) pcommon.Timestamp {

@@ -46,7 +46,14 @@ func TestPDataDetachAndAttach(t *testing.T) {
 	if got := second.received(SignalLogs); !slices.Equal(got, uids(10, 30)) {
 		t.Errorf("to the second %v", got)
 	}
-	wantStats(t, p.Stats().Logs, 30, 30, nil)
+	// Attached once more, it waits for what comes, though nothing is queued.
+	if err := p.AttachLogs(sampleMapping(t), second.pushLogs); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Millisecond)
+	deliverTo(t, p, 30, 31)
+	eventually(t, "delivery", func() bool { return p.Stats().Logs.Queued == 0 })
+	wantStats(t, p.Stats().Logs, 31, 31, nil)
 	wantStats(t, p.Stats().Spans, 0, 0, nil)
 }
 

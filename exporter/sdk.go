@@ -187,19 +187,16 @@ func newLRU[V any](limit int) *lru[V] {
 	return &lru[V]{limit: limit, byKey: map[string]*entry[V]{}}
 }
 
-// get returns the value of a resource, made on first use. The key is the
-// attributes' text, not their hash: a tenant chooses some of them, and a
-// collision would put one tenant's access under another one's name.
+// get returns the value of a resource, made on first use.
 func (l *lru[V]) get(attrs []attribute.KeyValue, create func(*resource.Resource) V) V {
-	res := resource.NewWithAttributes(SchemaURL, attrs...)
-	key := res.Encoded(attribute.DefaultEncoder())
+	key := resourceKey(attrs)
 	l.turn++
 	e := l.byKey[key]
 	if e == nil {
 		if len(l.byKey) >= l.limit {
 			l.evict()
 		}
-		e = &entry[V]{value: create(res)}
+		e = &entry[V]{value: create(resource.NewWithAttributes(SchemaURL, attrs...))}
 		l.byKey[key] = e
 	}
 	e.used = l.turn
