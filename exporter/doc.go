@@ -3,13 +3,14 @@
 // A [Mapping] holds the one table that says which attribute carries what; every
 // output uses it, so that the same access looks the same everywhere. The
 // outputs are [NewOTLP] (OpenTelemetry log records and spans to an OTLP end
-// point), [NewJSON] (one JSON object per line) and [NewText] (for a person at a
-// terminal). Each has
+// point), [NewPData] (the same to functions of a Collector), [NewJSON] (one JSON
+// object per line) and [NewText] (for a person at a terminal). Each has
 //
 //	Deliver(ctx context.Context, a beesting.Access) error
 //	Shutdown(ctx context.Context) error
 //
-// and is safe for concurrent use. The reference of every attribute, made from
+// (PData has Detach and Close for Shutdown, since its signals come and go) and
+// is safe for concurrent use. The reference of every attribute, made from
 // the table, is docs/telemetry.md.
 package exporter
 

@@ -30,8 +30,10 @@ type PDataOptions struct {
 	// pointless; if nil, no error is.
 	Permanent func(error) bool
 	// LeftLogs and LeftTraces take out of an error of a push function what of
-	// the batch was not accepted; false means that the error doesn't say. If
-	// nil, none does.
+	// the batch was not accepted: the rest is counted as delivered and not sent
+	// again. False means that the error doesn't say. An error that joins those
+	// of several consumers must give false, since each refused something else.
+	// If nil, no error says it.
 	LeftLogs   func(error) (plog.Logs, bool)
 	LeftTraces func(error) (ptrace.Traces, bool)
 }
