@@ -65,9 +65,12 @@ type Agent struct {
 	ready     chan struct{} // closed after the first synchronization
 	readyOnce sync.Once
 
-	mu      sync.Mutex // guards what follows; never held during I/O
-	tenants map[string]*tenant
-	removed *fifo[string, struct{}]
+	gap watchGap
+
+	mu        sync.Mutex // guards what follows; never held during I/O
+	tenants   map[string]*tenant
+	removed   *fifo[string, struct{}]
+	unwatched time.Duration
 }
 
 // New takes the state directory and makes sure that this is the node's only
@@ -105,6 +108,7 @@ func New(core *Core, o Options) (*Agent, error) {
 // inherit takes over what another agent knew; nobody else has it any more.
 func (a *Agent) inherit(old *Agent) {
 	a.since, a.attempts, a.tenants, a.removed = old.since, old.attempts, old.tenants, old.removed
+	a.unwatched = old.unwatched
 	a.failures.latest, a.failures.counts = old.failures.copy()
 }
 
@@ -140,6 +144,9 @@ func (a *Agent) open(o Options) (err error) {
 		return err
 	}
 	a.identity = NewIdentity(key)
+	if o.After == nil { // else the watches have stayed
+		a.readGap()
+	}
 	return nil
 }
 
@@ -166,6 +173,19 @@ func (a *Agent) Run(ctx context.Context) error {
 	// dealt with is delivered.
 	coreCtx, stopCore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCore()
+
+	// Last of all: until the core ends, the tokens are watched.
+	var mark sync.WaitGroup
+	defer mark.Wait()
+	markCtx, stopMark := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopMark()
+	mark.Go(func() {
+		select {
+		case <-a.ready:
+			a.keepMark(markCtx)
+		case <-markCtx.Done():
+		}
+	})
 
 	core := make(chan error, 1)
 	plugin := make(chan error, 1)

@@ -36,6 +36,10 @@ type Status struct {
 	Failures      []Failure         `json:"failures"`
 	FailureCounts map[Reason]uint64 `json:"failure_counts"`
 
+	// UnwatchedSeconds is for how long at most, before this start, tokens were
+	// planted and no agent watched them; 0 if there were none.
+	UnwatchedSeconds float64 `json:"unwatched_seconds"`
+
 	Events CoreStats `json:"events"`
 	// Error says why a part of this could not be had.
 	Error string `json:"error,omitempty"`
@@ -77,6 +81,9 @@ func (a *Agent) Status() Status {
 	default:
 	}
 	s.Failures, s.FailureCounts = a.failures.copy()
+	a.mu.Lock()
+	s.UnwatchedSeconds = a.unwatched.Seconds()
+	a.mu.Unlock()
 	var err error
 	if s.Events, err = a.core.Stats(); err != nil {
 		s.Error = err.Error()

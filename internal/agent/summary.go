@@ -17,7 +17,9 @@ type Summary struct {
 	Connected    bool
 	Reconnects   uint64
 	BlindSeconds float64
-	Events       CoreStats
+	// UnwatchedSeconds is as in Status.
+	UnwatchedSeconds float64
+	Events           CoreStats
 }
 
 // Summary returns how the agent fares. Unlike Status it asks the kernel for two
@@ -34,6 +36,7 @@ func (a *Agent) Summary() (Summary, error) {
 	s.Events, err = a.core.Stats()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	s.UnwatchedSeconds = a.unwatched.Seconds()
 	for _, t := range a.tenants {
 		if t.running() {
 			s.Wanted += t.wanted

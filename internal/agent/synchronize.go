@@ -29,7 +29,10 @@ func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 	if err := a.collect(ctx); err != nil {
 		a.log.Error("clearing up the state directory", "error", err)
 	}
-	a.readyOnce.Do(func() { close(a.ready) })
+	a.readyOnce.Do(func() {
+		a.closeGap()
+		close(a.ready)
+	})
 }
 
 // dropGone removes the containers that went away while nobody was connected,

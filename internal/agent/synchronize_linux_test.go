@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,6 +42,36 @@ func TestRestart(t *testing.T) {
 	s := n.agent.Status()
 	if !s.Ready || s.Containers != 2 || s.Planted != 1 || s.Lacking != 1 || s.Unplanted[0].Container != "c3" || s.Unplanted[0].Why != whyUnseen || len(s.Failures) != 0 {
 		t.Errorf("status %+v", s)
+	}
+}
+
+// An agent says for how long nobody watched what it found planted.
+func TestUnwatched(t *testing.T) {
+	n := newNode(t)
+	c := testContainer("c1")
+	n.launch(&c, 7)
+	c.State = nri.StateRunning
+	n.synchronize(c)
+	if s := n.agent.Status(); s.UnwatchedSeconds != 0 {
+		t.Errorf("the first agent: %v s", s.UnwatchedSeconds)
+	}
+	boot, err := n.core.clock.Boot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	n.agent.keepMark(ctx) // as at the end of Run
+	n.restart()
+	clock := n.core.clock
+	n.core.clock.Boot = func() (time.Duration, error) { return boot + 42*time.Second, nil }
+	n.synchronize(c)
+	n.core.clock = clock
+	if s := n.agent.Status(); s.UnwatchedSeconds < 41 || s.UnwatchedSeconds > 42 {
+		t.Errorf("%v s, want 42 at most", s.UnwatchedSeconds)
+	}
+	if s, _ := n.agent.Summary(); s.UnwatchedSeconds != n.agent.Status().UnwatchedSeconds {
+		t.Errorf("summary %+v", s)
 	}
 }
 

@@ -4,6 +4,7 @@
 //
 //	lock                                          held by the one agent of the node
 //	node.key                                      32 random bytes
+//	watched                                       when the tokens were last watched
 //	containers/ID.json                            a Record
 //	pods/POD UID/containers/CONTAINER NAME/XXXXXXXX   a planted file
 //
