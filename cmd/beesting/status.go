@@ -87,7 +87,7 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 	t.row("agent", fmt.Sprintf("%s on %s, pid %d, up %s, attached as %s", s.Version, s.Node, s.PID, since(now, s.Since), s.Mode))
 	t.row("runtime", s.runtime(now))
 	t.row("containers", fmt.Sprintf("%d, %d with tokens, %d lack some", s.Containers, s.Planted, s.Lacking))
-	t.row("tokens", fmt.Sprintf("%d watched, state in %s", s.Armed, s.StateDir))
+	t.row("tokens", s.tokens())
 	t.row("accesses", fmt.Sprintf("%d reported, %d incomplete, %d refused by an output", s.Events.Delivered, s.Events.Partial, s.Events.SinkErrors))
 	t.row("events lost", lossText(s.Events))
 	s.Outputs.rows(t)
@@ -113,6 +113,14 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 		}
 	}
 	return t.w.Flush()
+}
+
+func (s nodeStatus) tokens() string {
+	text := fmt.Sprintf("%d watched, state in %s", s.Armed, s.StateDir)
+	if s.UnwatchedSeconds > 0 {
+		text += fmt.Sprintf(", unwatched for %.1f s before this start", s.UnwatchedSeconds)
+	}
+	return text
 }
 
 // shownFailures are the latest ones; JSON has more.

@@ -18,7 +18,7 @@ func fullStatus() nodeStatus {
 		Version: "v1.2.3", Node: "node-1", PID: 7,
 		Status: agent.Status{
 			Since: statusTime.Add(-26*time.Hour - 5*time.Minute), Mode: "lsm", Ready: true, StateDir: "/var/lib/beesting",
-			Containers: 3, Planted: 1, Armed: 1, Lacking: 1,
+			Containers: 3, Planted: 1, Armed: 1, Lacking: 1, UnwatchedSeconds: 4.25,
 			Placements: []agent.PlacementStatus{{Token: "aws", Path: "/root/.aws/credentials", Namespace: "shop", Pod: "web-1", ContainerName: "app", Seen: 12, Lost: 1}},
 			Unplanted:  []agent.UnplantedStatus{{Namespace: "shop", Pod: "old\x1b[2J", ContainerName: "app", Wanted: 2, Why: "was there before"}},
 			Failures: []agent.Failure{{
@@ -47,7 +47,7 @@ func fullStatus() nodeStatus {
 const fullStatusText = `agent        v1.2.3 on node-1, pid 7, up 26h5m, attached as lsm
 runtime      connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
 containers   3, 1 with tokens, 1 lack some
-tokens       1 watched, state in /var/lib/beesting
+tokens       1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
 accesses     11 reported, 2 incomplete, 0 refused by an output
 events lost  1 ring_full, 1 not understood
 output       json: 11 written, 0 failed
