@@ -19,6 +19,10 @@ import (
 // just set it up sees something.
 const firstExport = 5 * time.Second
 
+// lastExport bounds how long Shutdown waits for metrics. An answer takes
+// milliseconds; while a node's agent is replaced, nobody watches the node.
+const lastExport = 3 * time.Second
+
 // MetricStats counts exports of metrics.
 type MetricStats struct {
 	// Exported is how many exports the back end took, Failed how many it did
@@ -190,18 +194,20 @@ func (d *metricDelivery) note(out outcome, err error) {
 	}
 }
 
-// stop exports a last time, if ctx lasts as long. That the back end doesn't
-// have it is told in the log, and is no error: nothing of an access is lost
-// with it, and its latest numbers are those of a minute ago at most.
+// stop exports a last time, for as long as ctx and lastExport last. That the
+// back end doesn't have it is told in the log, and is no error: nothing of an
+// access is lost with it.
 func (d *metricDelivery) stop(ctx context.Context) error {
 	if d == nil || d.exporter == nil {
 		return nil
 	}
 	d.shutdown.Do(func() {
 		close(d.closing)
+		wait, done := context.WithTimeout(ctx, lastExport)
+		defer done()
 		select {
 		case <-d.done:
-		case <-ctx.Done():
+		case <-wait.Done():
 		}
 		d.cancel()
 		<-d.done

@@ -276,7 +276,7 @@ func TestMetricsRefused(t *testing.T) {
 	}
 }
 
-// Shutdown ends in time though the back end doesn't answer. What can't be told
+// Shutdown ends soon though the back end doesn't answer. What can't be told
 // is logged, and is no error: nothing of an access is lost with it.
 func TestMetricsShutdownInTime(t *testing.T) {
 	for name, variables := range map[string][]string{
@@ -287,11 +287,9 @@ func TestMetricsShutdownInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log syncBuffer
 			o := metricsTo(t, sampleMeter(), slog.New(slog.NewTextHandler(&log, nil)), variables...)
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
 			start := time.Now()
-			err := o.Shutdown(ctx)
-			if took := time.Since(start); err != nil || took > 3*time.Second {
+			err := o.Shutdown(t.Context())
+			if took := time.Since(start); err != nil || took > 2*lastExport {
 				t.Errorf("took %v: %v", took, err)
 			}
 			if s := o.Stats().Metrics; s.Failed != 1 || s.Exported != 0 || !strings.Contains(log.String(), "last metrics not delivered") {
