@@ -27,13 +27,12 @@ type PDataOptions struct {
 	// Queue is how many accesses of each signal may wait; DefaultQueue if 0.
 	Queue int
 	// Permanent says of an error of a push function that trying again is
-	// pointless; if nil, no error is.
+	// pointless; if nil, it never is.
 	Permanent func(error) bool
 	// LeftLogs and LeftTraces take out of an error of a push function what of
 	// the batch was not accepted: the rest is counted as delivered and not sent
-	// again. False means that the error doesn't say. An error that joins those
-	// of several consumers must give false, since each refused something else.
-	// If nil, no error says it.
+	// again. False means that the error doesn't say; if nil, none does. An
+	// error that joins others is not asked.
 	LeftLogs   func(error) (plog.Logs, bool)
 	LeftTraces func(error) (ptrace.Traces, bool)
 }
@@ -91,10 +90,11 @@ var errNoPush = errors.New("mapping or push function is missing")
 // AttachLogs delivers log records to push from now on, what is queued first.
 // push is called by one goroutine, with up to 256 records at a time. It may
 // keep and change what it is given. It is expected to return soon after its
-// context ended, which happens in Detach, Forget and Close only: these wait for
-// it. Nil means that push has the batch, whatever became of its context; any
-// error, that it has none of it but for what LeftLogs tells. The error is
-// [ErrAttached], [ErrShutdown] after Close, or says that an argument is nil.
+// context ended, which happens in Detach, Forget and Close only; these wait for
+// it, so push must call none of them. Nil means that push has the batch,
+// whatever became of its context; an error, that it has none of it or what
+// LeftLogs tells. The error of AttachLogs is [ErrAttached], [ErrShutdown] after
+// Close, or says that an argument is nil.
 func (p *PData) AttachLogs(m *Mapping, push func(context.Context, plog.Logs) error) error {
 	if m == nil || push == nil {
 		return fmt.Errorf("%s: %w", SignalLogs, errNoPush)
@@ -212,11 +212,37 @@ func (s *pusher[T]) send(ctx context.Context, batch []*beesting.Access) (outcome
 	if err == nil {
 		return outcome{verdict: delivered}, nil
 	}
-	out := outcome{verdict: away, cause: causeRefused, taken: s.taken(batch, err)}
-	if s.permanent(err) {
-		out.verdict, out.cause = unfit, causePermanent
+	out := outcome{verdict: s.judge(err), cause: causeRefused, taken: s.taken(batch, err)}
+	if out.verdict != away {
+		out.cause = causePermanent
 	}
 	return out, err
+}
+
+// judge gives the verdict on an error. Where a signal goes to several consumers
+// and some refuse for good while others would take it later, these get some
+// time; not for ever, since the error as a whole may be the permanent one.
+func (s *pusher[T]) judge(err error) verdict {
+	if !s.permanent(err) {
+		return away
+	}
+	for _, one := range branches(err) {
+		if !s.permanent(one) {
+			return doubtful
+		}
+	}
+	return unfit
+}
+
+// branches are the errors that err joins, or wraps as joined: those of several
+// consumers. Nil if it is the error of one.
+func branches(err error) []error {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			return many.Unwrap()
+		}
+	}
+	return nil
 }
 
 // taken finds what of the batch was accepted although push returned an error.
@@ -224,8 +250,12 @@ func (s *pusher[T]) send(ctx context.Context, batch []*beesting.Access) (outcome
 // error holds: that has been through a part of the pipeline already. If the
 // error holds nothing, or something that can't be told to be of this batch
 // (a processor may have removed the ids), all of it is sent again: better twice
-// than never.
+// than never. So it is where several consumers refused, of which each may have
+// taken something else.
 func (s *pusher[T]) taken(batch []*beesting.Access, err error) []int {
+	if len(branches(err)) > 0 {
+		return nil
+	}
 	rest, ok := s.left(err)
 	if !ok {
 		return nil

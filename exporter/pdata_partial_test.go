@@ -130,12 +130,12 @@ func TestPDataUnclearRefusal(t *testing.T) {
 					return nil
 				}
 				if pushes = append(pushes, ids); len(pushes) == 1 {
-					return fmt.Errorf("next: %w", &unclearRefusal{left})
+					return fmt.Errorf("next: %w", &unclearError{left})
 				}
 				return nil
 			}
 			p := newPData(PDataOptions{Logger: testLog(t), LeftLogs: func(err error) (plog.Logs, bool) {
-				var u *unclearRefusal
+				var u *unclearError
 				if !errors.As(err, &u) {
 					return plog.Logs{}, false
 				}
@@ -152,7 +152,80 @@ func TestPDataUnclearRefusal(t *testing.T) {
 	}
 }
 
-// unclearRefusal took nothing, whatever it says is left.
-type unclearRefusal struct{ left plog.Logs }
+// Two pipelines behind one signal, whose errors come joined. What one of them
+// took must not be taken for what both took, and what one refuses for good is
+// not lost for the other while it is busy.
+func TestPDataSeveralConsumers(t *testing.T) {
+	const n = 6
+	bad := uids(3, 4)[0]
+	first, second := &consumer{}, &consumer{}
+	first.refuse = func(_ context.Context, _ string, ids []string) error {
+		if slices.Contains(ids, bad) {
+			return permanentError{errors.New("bad")}
+		}
+		return refuseSome(ids[len(ids)-1])
+	}
+	times := 0
+	second.refuse = func(context.Context, string, []string) error {
+		if times++; times < 4 {
+			return errBusy
+		}
+		first.calmBut(bad)
+		return nil
+	}
+	p := newTestPData(t, 0)
+	if err := p.AttachLogs(sampleMapping(t), (&consumer{}).pushLogs); err != nil {
+		t.Fatal(err)
+	}
+	p.Detach(t.Context(), SignalLogs)
+	deliverTo(t, p, 0, n)
+	err := p.AttachLogs(sampleMapping(t), func(ctx context.Context, logs plog.Logs) error {
+		err := errors.Join(first.pushLogs(ctx, logs), second.pushLogs(ctx, logs))
+		if many := branches(err); len(many) == 1 {
+			return many[0] // as multierr has it
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := p.Detach(t.Context(), SignalLogs); left != 0 {
+		t.Errorf("%d left", left)
+	}
+	for name, c := range map[string]struct{ got, want []string }{
+		"first":  {first.received(SignalLogs), slices.Concat(uids(0, 3), uids(4, n))},
+		"second": {second.received(SignalLogs), uids(0, n)},
+	} {
+		for _, uid := range c.want {
+			if !slices.Contains(c.got, uid) {
+				t.Errorf("the %s lacks %s", name, uid)
+			}
+		}
+	}
+	wantStats(t, p.Stats().Logs, n, n-1, map[string]uint64{causePermanent: 1})
+}
 
-func (*unclearRefusal) Error() string { return "unclear" }
+// The verdict on the errors of several consumers.
+func TestPDataJudgesJoinedErrors(t *testing.T) {
+	permanent := permanentError{errors.New("bad")}
+	s := pusher[plog.Logs]{permanent: isPermanent}
+	for _, c := range []struct {
+		err  error
+		want verdict
+	}{
+		{errBusy, away},
+		{fmt.Errorf("next: %w", permanent), unfit},
+		{errors.Join(errBusy, errBusy), away},
+		{errors.Join(permanent, permanent), unfit},
+		{fmt.Errorf("next: %w", errors.Join(permanent, errBusy)), doubtful},
+	} {
+		if got := s.judge(c.err); got != c.want {
+			t.Errorf("%v: verdict %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+// unclearError took nothing, whatever it says is left.
+type unclearError struct{ left plog.Logs }
+
+func (*unclearError) Error() string { return "unclear" }

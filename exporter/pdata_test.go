@@ -36,7 +36,7 @@ func (c *consumer) accept(ctx context.Context, signal string, ids []string, to *
 	if refuse != nil {
 		err = refuse(ctx, signal, ids)
 	}
-	var partly *partialRefusal
+	var partly *partialError
 	switch {
 	case errors.As(err, &partly):
 		ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(partly.left, id) })
@@ -51,7 +51,7 @@ func (c *consumer) accept(ctx context.Context, signal string, ids []string, to *
 
 func (c *consumer) pushLogs(ctx context.Context, logs plog.Logs) error {
 	err := c.accept(ctx, SignalLogs, logIDs(logs), &c.logs)
-	var partly *partialRefusal
+	var partly *partialError
 	if errors.As(err, &partly) && partly.logs.LogRecordCount() == 0 {
 		partly.logs = keepLogs(logs, partly.left)
 	}
@@ -64,17 +64,30 @@ func (c *consumer) pushTraces(ctx context.Context, traces ptrace.Traces) error {
 		ids[i] = id[strings.Index(id, "/")+1:]
 	}
 	err := c.accept(ctx, SignalTraces, ids, &c.spans)
-	var partly *partialRefusal
+	var partly *partialError
 	if errors.As(err, &partly) {
 		partly.traces = keepSpans(traces, partly.left)
 	}
 	return err
 }
 
-func (c *consumer) set(refuse func(ctx context.Context, signal string, ids []string) error) {
+// calm accepts everything from now on.
+func (c *consumer) calm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refuse = refuse
+	c.refuse = nil
+}
+
+// calmBut accepts everything from now on but for one, which it refuses for good.
+func (c *consumer) calmBut(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse = func(_ context.Context, _ string, ids []string) error {
+		if slices.Contains(ids, id) {
+			return permanentError{errors.New("bad")}
+		}
+		return nil
+	}
 }
 
 func (c *consumer) received(signal string) []string {
@@ -99,21 +112,21 @@ func isPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// partialRefusal accepts all but what is left.
-type partialRefusal struct {
+// partialError accepts all but what is left.
+type partialError struct {
 	left   []string
 	logs   plog.Logs
 	traces ptrace.Traces
 }
 
-func refuseSome(left ...string) *partialRefusal {
-	return &partialRefusal{left: left, logs: plog.NewLogs(), traces: ptrace.NewTraces()}
+func refuseSome(left ...string) *partialError {
+	return &partialError{left: left, logs: plog.NewLogs(), traces: ptrace.NewTraces()}
 }
 
-func (*partialRefusal) Error() string { return "some were refused" }
+func (*partialError) Error() string { return "some were refused" }
 
 func leftLogs(err error) (plog.Logs, bool) {
-	var p *partialRefusal
+	var p *partialError
 	if !errors.As(err, &p) {
 		return plog.Logs{}, false
 	}
@@ -121,7 +134,7 @@ func leftLogs(err error) (plog.Logs, bool) {
 }
 
 func leftTraces(err error) (ptrace.Traces, bool) {
-	var p *partialRefusal
+	var p *partialError
 	if !errors.As(err, &p) {
 		return ptrace.Traces{}, false
 	}
@@ -202,13 +215,13 @@ func detachBoth(t testing.TB, p *PData) {
 	}
 }
 
-// wantArrived compares what arrived with the numbered accesses from..to-1.
-func wantArrived(t testing.TB, c *consumer, from, to int) {
+// wantArrived compares what arrived with the first n numbered accesses.
+func wantArrived(t testing.TB, c *consumer, n int) {
 	t.Helper()
-	if got, want := c.received(SignalLogs), uids(from, to); !slices.Equal(got, want) {
+	if got, want := c.received(SignalLogs), uids(0, n); !slices.Equal(got, want) {
 		t.Errorf("%d logs, want %d in order: %v", len(got), len(want), got[:min(len(got), 50)])
 	}
-	if got, want := c.received(SignalTraces), spanIDs(from, to); !slices.Equal(got, want) {
+	if got, want := c.received(SignalTraces), spanIDs(0, n); !slices.Equal(got, want) {
 		t.Errorf("%d spans, want %d in order: %v", len(got), len(want), got[:min(len(got), 50)])
 	}
 }
@@ -228,7 +241,7 @@ func TestPDataDelivers(t *testing.T) {
 	}
 	deliverTo(t, p, 0, n)
 	detachBoth(t, p)
-	wantArrived(t, c, 0, n)
+	wantArrived(t, c, n)
 	wantBoth(t, p, n, n, nil)
 	if got := p.Stats().Logs; got.Retries != 0 || got.Endpoint != "" {
 		t.Errorf("%+v", got)
@@ -252,7 +265,7 @@ func TestPDataRefusedForAWhile(t *testing.T) {
 	p := pdataTo(t, c, n)
 	deliverTo(t, p, 0, n)
 	eventually(t, "delivery", func() bool { s := p.Stats(); return s.Logs.Queued == 0 && s.Spans.Queued == 0 })
-	wantArrived(t, c, 0, n)
+	wantArrived(t, c, n)
 	wantBoth(t, p, n, n, nil)
 	for _, s := range []SignalStats{p.Stats().Logs, p.Stats().Spans} {
 		if s.Retries != times || s.LastError != "busy" {
@@ -275,9 +288,9 @@ func TestPDataBound(t *testing.T) {
 	if got := p.Stats().Logs; got.Queued != room || got.Dropped[causeQueueFull] != n-room {
 		t.Errorf("%+v", got)
 	}
-	c.set(nil)
+	c.calm()
 	detachBoth(t, p)
-	wantArrived(t, c, 0, room)
+	wantArrived(t, c, room)
 	wantBoth(t, p, n, room, map[string]uint64{causeQueueFull: n - room})
 }
 
@@ -346,7 +359,7 @@ func TestPDataWrongUse(t *testing.T) {
 	deliverTo(t, p, 0, 3)
 	detachBoth(t, p)
 	detachBoth(t, p) // does nothing
-	wantArrived(t, c, 0, 3)
+	wantArrived(t, c, 3)
 }
 
 // Each resource stands once, in the order of its first access, with its
