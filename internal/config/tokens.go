@@ -21,7 +21,11 @@ func tokensKey() key[Config] {
 		doc: "What to plant: 1 to 64 tokens. Every matched container gets all of them.",
 	}, func(p *parser, c *Config, n *yaml.Node) {
 		p.names, p.paths = map[string]int{}, map[string]int{}
-		p.list(n, "tokens", func(_ int, n *yaml.Node) { p.token(c, n, keys) })
+		p.list(n, "tokens", func(i int, n *yaml.Node) {
+			if i < MaxTokens { // the others are one mistake, below
+				p.token(c, n, keys)
+			}
+		})
 		if err := CheckTokenCount(len(n.Content)); err != nil && n.Kind == yaml.SequenceNode {
 			p.fail(n, "tokens: %v", err)
 		}
