@@ -1,9 +1,12 @@
 package collectorreceiver
 
+//go:generate go test -run ^TestDocumentsAreCurrent$ -count=1 . -update
+
 import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -159,7 +162,7 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 		}
 	}
 	err := conf.Unmarshal(c)
-	if err != nil && strings.Contains(err.Error(), "tring', got unconvertible type '") {
+	if err != nil && numberForText.MatchString(err.Error()) {
 		err = errors.Join(err, errors.New(`a text that YAML takes for a number or a truth value needs quotes, as in plugin_index: "05"`))
 	}
 	return errors.Join(err, unfit)
@@ -173,6 +176,10 @@ func (m *MatchConfig) Unmarshal(conf *confmap.Conf) error {
 	}
 	return conf.Unmarshal(m)
 }
+
+// numberForText finds mapstructure's refusal of a YAML number or truth value
+// where a text is asked for, which doesn't say what to do about it.
+var numberForText = regexp.MustCompile(`[sS]tring', got unconvertible type '(int|float64|bool)'`) //nolint:gochecknoglobals // a constant, but for Go's type system
 
 const (
 	keyDelimiter = "::" // confmap.KeyDelimiter, which is a variable

@@ -35,24 +35,14 @@ func opaque(s string) *configopaque.String {
 	return &o
 }
 
-// load gives the configuration of one component in a file of testdata, as the
-// Collector reads it.
-func load(t *testing.T, file, id string) (*Config, error) {
+// one gives the configuration of one component in testdata/config.yaml.
+func one(t *testing.T, id string) *Config {
 	t.Helper()
-	cm, err := confmaptest.LoadConf(filepath.Join("testdata", file))
+	cm, err := confmaptest.LoadConf(filepath.Join("testdata", "config.yaml"))
 	require.NoError(t, err)
 	sub, err := cm.Sub(id)
 	require.NoError(t, err)
-	c, ok := createDefaultConfig().(*Config)
-	require.True(t, ok)
-	return c, errors.Join(sub.Unmarshal(c), confmap.Validate(c))
-}
-
-func mustLoad(t *testing.T, file, id string) *Config {
-	t.Helper()
-	c, err := load(t, file, id)
-	require.NoError(t, err)
-	return c
+	return valid(t, sub)
 }
 
 // defaults is the default configuration with one token and every pod matched.
@@ -110,7 +100,7 @@ func TestLoad(t *testing.T) {
 		require.Contains(t, tests, id, "is in testdata and not tested")
 	}
 	for id, want := range tests {
-		t.Run(id, func(t *testing.T) { assert.Equal(t, want, mustLoad(t, "config.yaml", id)) })
+		t.Run(id, func(t *testing.T) { assert.Equal(t, want, one(t, id)) })
 	}
 }
 
@@ -125,17 +115,23 @@ func TestDefaultConfig(t *testing.T) {
 	require.ErrorContains(t, err, "match: must be given")
 }
 
-// resolved is load with the Collector's own providers.
-func resolved(t *testing.T, file string) *Config {
+// resolve gives what a file holds, with the Collector's own providers.
+func resolve(t *testing.T, path string) *confmap.Conf {
 	t.Helper()
 	r, err := confmap.NewResolver(confmap.ResolverSettings{
-		URIs:              []string{"file:" + filepath.Join("testdata", file)},
+		URIs:              []string{"file:" + path},
 		ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory(), envprovider.NewFactory()},
 	})
 	require.NoError(t, err)
 	cm, err := r.Resolve(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, r.Shutdown(t.Context()))
+	return cm
+}
+
+// valid reads a configuration that has to be right.
+func valid(t *testing.T, cm *confmap.Conf) *Config {
+	t.Helper()
 	c, ok := createDefaultConfig().(*Config)
 	require.True(t, ok)
 	require.NoError(t, cm.Unmarshal(c))
@@ -148,7 +144,7 @@ func TestEnvironmentReferences(t *testing.T) {
 	for name, value := range map[string]string{"INDEX": "05", "RING": "64KiB", "WATCHES": "7", "NUMBER": "8192", "EMPTY": ""} {
 		t.Setenv("BEESTING_TEST_"+name, value)
 	}
-	c := resolved(t, "reference.yaml")
+	c := valid(t, resolve(t, filepath.Join("testdata", "reference.yaml")))
 	assert.Equal(t, "05", c.NRI.PluginIndex)
 	assert.Equal(t, Size(64<<10), c.Sensor.RingBytes)
 	assert.Equal(t, 7, c.Sensor.MaxWatches)

@@ -106,8 +106,9 @@ func (c *Config) translate() (config.Config, error) {
 func (c *Config) tokens(m *mistakes) []beesting.Token {
 	m.add("tokens", config.CheckTokenCount(len(c.Tokens)))
 	names, paths := map[string]int{}, map[string]int{}
-	out := make([]beesting.Token, len(c.Tokens))
-	for i, t := range c.Tokens {
+	given := c.Tokens[:min(len(c.Tokens), config.MaxTokens)] // the others are one mistake, made already
+	out := make([]beesting.Token, len(given))
+	for i, t := range given {
 		key := fmt.Sprintf("tokens[%d]", i)
 		out[i] = t.translate(m, key)
 		unique(m, names, key+".name", t.Name, i)
@@ -188,7 +189,7 @@ func (c *MatchConfig) translate(m *mistakes) policy.Match {
 			m.add(key+".operator", err)
 			continue
 		}
-		add(key, e.Key, e.Operator, e.Values)
+		add(key, e.Key, e.Operator, append([]string{}, e.Values...)) // an error prints nil as null
 	}
 	return out
 }

@@ -150,31 +150,31 @@ func NewTelemetryBuilder(settings component.TelemetrySettings) (*TelemetryBuilde
 	errs = errors.Join(errs, err)
 	builder.HoneytokenContainersLacking, err = builder.meter.Int64ObservableGauge(
 		"otelcol_honeytoken_containers_lacking",
-		metric.WithDescription("Running containers that should have tokens and have none, as they were there before the receiver. [Alpha]"),
+		metric.WithDescription("Running containers with fewer tokens than the policy wants. [Alpha]"),
 		metric.WithUnit("{container}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.HoneytokenEventsLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_honeytoken_events_lost",
-		metric.WithDescription("Events of the kernel that never became an access. [Alpha]"),
+		metric.WithDescription("Events lost between the kernel and the receiver. [Alpha]"),
 		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.HoneytokenNriBlindTime, err = builder.meter.Float64ObservableCounter(
 		"otelcol_honeytoken_nri_blind_time",
-		metric.WithDescription("Time without a connection to the container runtime, in which containers start without tokens. [Alpha]"),
+		metric.WithDescription("Time without the container runtime since the first registration, in which containers were created without tokens. [Alpha]"),
 		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
 	builder.HoneytokenNriConnected, err = builder.meter.Int64ObservableGauge(
 		"otelcol_honeytoken_nri_connected",
-		metric.WithDescription("Whether the container runtime is connected (1) or not (0). [Alpha]"),
+		metric.WithDescription("Whether the container runtime has the receiver registered (1) or not (0). [Alpha]"),
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)
 	builder.HoneytokenPlacements, err = builder.meter.Int64ObservableGauge(
 		"otelcol_honeytoken_placements",
-		metric.WithDescription("Placements, one for each token in each container. [Alpha]"),
+		metric.WithDescription("Tokens in containers, wanted by the policy and armed (watched). [Alpha]"),
 		metric.WithUnit("{placement}"),
 	)
 	errs = errors.Join(errs, err)
