@@ -152,57 +152,68 @@ func TestPDataUnclearRefusal(t *testing.T) {
 	}
 }
 
-// Two pipelines behind one signal, whose errors come joined. What one of them
+// Two pipelines behind one signal, whose errors come joined: what one of them
 // took must not be taken for what both took, and what one refuses for good is
-// not lost for the other while it is busy.
+// not lost for the other while that is busy.
 func TestPDataSeveralConsumers(t *testing.T) {
 	const n = 6
-	bad := uids(3, 4)[0]
-	first, second := &consumer{}, &consumer{}
-	first.refuse = func(_ context.Context, _ string, ids []string) error {
-		if slices.Contains(ids, bad) {
-			return permanentError{errors.New("bad")}
-		}
-		return refuseSome(ids[len(ids)-1])
-	}
-	times := 0
-	second.refuse = func(context.Context, string, []string) error {
-		if times++; times < 4 {
-			return errBusy
-		}
-		first.calmBut(bad)
-		return nil
-	}
-	p := newTestPData(t, 0)
-	if err := p.AttachLogs(sampleMapping(t), (&consumer{}).pushLogs); err != nil {
-		t.Fatal(err)
-	}
-	p.Detach(t.Context(), SignalLogs)
-	deliverTo(t, p, 0, n)
-	err := p.AttachLogs(sampleMapping(t), func(ctx context.Context, logs plog.Logs) error {
-		err := errors.Join(first.pushLogs(ctx, logs), second.pushLogs(ctx, logs))
-		if many := branches(err); len(many) == 1 {
-			return many[0] // as multierr has it
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if left := p.Detach(t.Context(), SignalLogs); left != 0 {
-		t.Errorf("%d left", left)
-	}
-	for name, c := range map[string]struct{ got, want []string }{
-		"first":  {first.received(SignalLogs), slices.Concat(uids(0, 3), uids(4, n))},
-		"second": {second.received(SignalLogs), uids(0, n)},
-	} {
-		for _, uid := range c.want {
-			if !slices.Contains(c.got, uid) {
-				t.Errorf("the %s lacks %s", name, uid)
+	bad := permanentError{errors.New("bad")}
+	for name, c := range map[string]struct {
+		first   func(ids []string) error
+		dropped map[string]uint64
+	}{
+		"takes some": {func(ids []string) error { return refuseSome(ids[len(ids)-1]) }, nil},
+		"takes one never": {func(ids []string) error {
+			if slices.Contains(ids, uids(3, 4)[0]) {
+				return bad
 			}
-		}
+			return nil
+		}, map[string]uint64{causePermanent: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, second := &consumer{}, &consumer{}
+			first.refuse = func(_ context.Context, _ string, ids []string) error { return c.first(ids) }
+			times := 0
+			second.refuse = func(context.Context, string, []string) error {
+				if times++; times < 3 {
+					return errBusy
+				}
+				if c.dropped == nil {
+					first.calm()
+				}
+				return nil
+			}
+			p := newTestPData(t, 0)
+			hold(t, p, &consumer{}, 0)
+			detachBoth(t, p)
+			deliverTo(t, p, 0, n)
+			err := p.AttachLogs(sampleMapping(t), func(ctx context.Context, logs plog.Logs) error {
+				err := errors.Join(first.pushLogs(ctx, logs), second.pushLogs(ctx, logs))
+				if many := branches(err); len(many) == 1 {
+					return many[0] // a Collector's fan-out joins two and more
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := p.Detach(t.Context(), SignalLogs); left != 0 {
+				t.Errorf("%d left", left)
+			}
+			for _, uid := range uids(0, n) {
+				if !slices.Contains(second.received(SignalLogs), uid) {
+					t.Errorf("the second lacks %s", uid)
+				}
+			}
+			lost := uint64(len(c.dropped))
+			wantStats(t, p.Stats().Logs, n, n-lost, c.dropped)
+			got := first.received(SignalLogs)
+			slices.Sort(got)
+			if got = slices.Compact(got); len(got) != n-int(lost) {
+				t.Errorf("the first has %v", got)
+			}
+		})
 	}
-	wantStats(t, p.Stats().Logs, n, n-1, map[string]uint64{causePermanent: 1})
 }
 
 // The verdict on the errors of several consumers.

@@ -78,18 +78,6 @@ func (c *consumer) calm() {
 	c.refuse = nil
 }
 
-// calmBut accepts everything from now on but for one, which it refuses for good.
-func (c *consumer) calmBut(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.refuse = func(_ context.Context, _ string, ids []string) error {
-		if slices.Contains(ids, id) {
-			return permanentError{errors.New("bad")}
-		}
-		return nil
-	}
-}
-
 func (c *consumer) received(signal string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
