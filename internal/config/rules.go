@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,12 +100,13 @@ func ParseMode(s string) (fs.FileMode, error) {
 	return fs.FileMode(v), nil
 }
 
-// CleanAbsolute takes an absolute path, and gives it in its shortest form.
+// CleanAbsolute takes an absolute path, and gives it in its shortest form. It is
+// one of Linux wherever the configuration is checked.
 func CleanAbsolute(s string) (string, error) {
-	if !filepath.IsAbs(s) {
+	if !path.IsAbs(s) {
 		return "", fmt.Errorf("%q is not an absolute path", clip(s))
 	}
-	return filepath.Clean(s), nil
+	return path.Clean(s), nil
 }
 
 // CleanSocket is [CleanAbsolute] for the path of a unix socket.
@@ -188,10 +189,11 @@ func CheckTokenCount(n int) error {
 	return nil
 }
 
-// TokenAbove finds the nearest directory above path that is itself the path of
-// a token, which isToken says: a file can't be a directory at the same time.
-func TokenAbove(path string, isToken func(string) bool) (dir string, found bool) {
-	for dir = path; dir != "/" && dir != "." && dir != ""; {
+// TokenAbove finds the nearest directory above a token's path that is itself
+// the path of a token, which isToken says: a file can't be a directory at the
+// same time.
+func TokenAbove(token string, isToken func(string) bool) (dir string, found bool) {
+	for dir = token; dir != "/" && dir != "." && dir != ""; {
 		dir = dir[:max(strings.LastIndexByte(dir, '/'), 0)]
 		if isToken(dir) {
 			return dir, true
