@@ -1,7 +1,5 @@
 package collectorreceiver
 
-//go:generate go test -run ^TestDocumentsAreCurrent$ -count=1 . -update
-
 import (
 	"errors"
 	"fmt"
@@ -170,16 +168,16 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 
 // Unmarshal implements confmap.Unmarshaler, for a default that holds only when
 // "match" is there.
-func (m *MatchConfig) Unmarshal(conf *confmap.Conf) error {
+func (c *MatchConfig) Unmarshal(conf *confmap.Conf) error {
 	for _, pattern := range config.Default().Match.ExcludeNamespaces {
-		m.ExcludeNamespaces = append(m.ExcludeNamespaces, pattern.String())
+		c.ExcludeNamespaces = append(c.ExcludeNamespaces, pattern.String())
 	}
-	return conf.Unmarshal(m)
+	return conf.Unmarshal(c)
 }
 
 // numberForText finds mapstructure's refusal of a YAML number or truth value
 // where a text is asked for, which doesn't say what to do about it.
-var numberForText = regexp.MustCompile(`[sS]tring', got unconvertible type '(int|float64|bool)'`) //nolint:gochecknoglobals // a constant, but for Go's type system
+var numberForText = regexp.MustCompile(`[sS]tring', got unconvertible type '(int|float64|bool)'`)
 
 const (
 	keyDelimiter = "::" // confmap.KeyDelimiter, which is a variable

@@ -101,6 +101,11 @@ func TestMetadataStatus(t *testing.T) {
 	assert.Equal(t, "receiver", m.Status.Class)
 	assert.Equal(t, "github.com/"+m.GithubProject+"/collectorreceiver", metadata.ScopeName)
 
+	test, err := os.ReadFile("component_test.go")
+	require.NoError(t, err)
+	assert.True(t, strings.HasPrefix(string(test), "//go:build !"+strings.Join(m.Status.UnsupportedPlatforms, " && !")+"\n"),
+		"component_test.go is left out on other platforms than the unsupported ones")
+
 	want := map[string]component.StabilityLevel{}
 	for level, signals := range m.Status.Stability {
 		var l component.StabilityLevel

@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
 )
 
 // What a running receiver observes is what metadata.yaml says of attributes:
@@ -24,7 +26,7 @@ func TestMetadataAttributes(t *testing.T) {
 	h := newTestHost(t)
 	p := &pipelines{}
 	p.refuse(consumererror.NewPermanent(errors.New("unfit")))
-	set := receivertest.NewNopSettings(typ)
+	set := receivertest.NewNopSettings(metadata.Type)
 	set.MeterProvider = provider
 	c, err := newFactory(h.host).CreateLogs(t.Context(), set, h.config(), p)
 	require.NoError(t, err)

@@ -46,7 +46,7 @@ func short(d time.Duration) string {
 // fit.
 var otherWords = map[string]string{
 	"tokens[].content": "What a reader finds; at most 1 MiB. Use a fake that looks right but opens nothing. The Collector " +
-		"expands environment references here too: write `$$` for a dollar sign before `{` or `$`. Never printed.",
+		"expands environment references here too: write `$$` for a dollar sign before `{` or `$`. Masked where the Collector prints its configuration.",
 	"tokens[].contentFile": "File with the content, in place of `content`: an absolute path, read once at start, as it is, at most 1 MiB.",
 	"stateDir": "Directory for the planted files and for what has to outlive the Collector; made with mode 0700 if it is " +
 		"missing. It must survive a reboot and be the same path for Collector and container runtime, as the files in it are " +

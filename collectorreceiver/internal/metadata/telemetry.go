@@ -105,6 +105,7 @@ type observerInt64 struct {
 	obs  metric.Observer
 }
 
+// Observe implements metric.Int64Observer.
 func (o *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
 	o.obs.ObserveInt64(o.inst, value, opts...)
 }
@@ -115,6 +116,7 @@ type observerFloat64 struct {
 	obs  metric.Observer
 }
 
+// Observe implements metric.Float64Observer.
 func (o *observerFloat64) Observe(value float64, opts ...metric.ObserveOption) {
 	o.obs.ObserveFloat64(o.inst, value, opts...)
 }
