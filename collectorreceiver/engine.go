@@ -41,8 +41,8 @@ type settings struct {
 func openEngine(h *host, s settings, log relay) (_ *engine, err error) {
 	e := &engine{settings: s, log: log, meter: exporter.NewMeter(time.Now)}
 	e.out = exporter.NewPData(exporter.PDataOptions{
-		Logger: log.logger(), Queue: s.queue, Permanent: consumererror.IsPermanent,
-		LeftLogs: leftLogs, LeftTraces: leftTraces,
+		Logger: log.logger(), Queue: s.queue, LongestWait: h.longestWait,
+		Permanent: consumererror.IsPermanent, LeftLogs: leftLogs, LeftTraces: leftTraces,
 	})
 	var refused []agent.ModeAttempt
 	e.sensor, refused, err = h.open(agent.SensorOptions{Mode: s.sensor.Mode, RingBytes: s.sensor.RingBytes, MaxWatches: s.sensor.MaxWatches})

@@ -43,6 +43,7 @@ type group struct {
 	logs    consumer.Logs
 	traces  consumer.Traces
 	metrics consumer.Metrics
+	members int // that were made and not shut down; guarded by the factory's lock
 
 	// Of the first Start, for the components whose Start comes later. Guarded
 	// by the host's lock.
@@ -50,9 +51,10 @@ type group struct {
 	err     error
 }
 
-// group returns the group of a configuration: the Collector hands the same
-// pointer to the components of all signals.
-func (f *factory) group(set receiver.Settings, cfg component.Config) (*group, error) {
+// member adds a component to the group of a configuration: the Collector hands
+// the same pointer to the components of all signals. consume sets where the
+// signal goes.
+func (f *factory) member(set receiver.Settings, cfg component.Config, signal string, consume func(*group)) (*member, error) {
 	c, ok := cfg.(*Config)
 	if !ok {
 		return nil, fmt.Errorf("configuration of receiver %s: %T, want %T", set.ID, cfg, c)
@@ -64,34 +66,31 @@ func (f *factory) group(set receiver.Settings, cfg component.Config) (*group, er
 		g = &group{id: set.ID, cfg: c, set: set}
 		f.groups[c] = g
 	}
-	return g, nil
+	g.members++
+	consume(g)
+	return &member{factory: f, group: g, signal: signal}, nil
+}
+
+// release forgets the group when its last component is shut down: one that is
+// made after that starts anew.
+func (f *factory) release(g *group) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g.members--; g.members == 0 && f.groups[g.cfg] == g {
+		delete(f.groups, g.cfg)
+	}
 }
 
 func (f *factory) logs(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Logs) (receiver.Logs, error) {
-	g, err := f.group(set, cfg)
-	if err != nil {
-		return nil, err
-	}
-	g.logs = next
-	return &member{host: f.host, group: g, signal: signalLogs}, nil
+	return f.member(set, cfg, signalLogs, func(g *group) { g.logs = next })
 }
 
 func (f *factory) traces(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {
-	g, err := f.group(set, cfg)
-	if err != nil {
-		return nil, err
-	}
-	g.traces = next
-	return &member{host: f.host, group: g, signal: signalTraces}, nil
+	return f.member(set, cfg, signalTraces, func(g *group) { g.traces = next })
 }
 
 func (f *factory) metrics(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Metrics) (receiver.Metrics, error) {
-	g, err := f.group(set, cfg)
-	if err != nil {
-		return nil, err
-	}
-	g.metrics = next
-	return &member{host: f.host, group: g, signal: signalMetrics}, nil
+	return f.member(set, cfg, signalMetrics, func(g *group) { g.metrics = next })
 }
 
 // The signals, as the Collector's configuration names them.
@@ -103,17 +102,21 @@ const (
 
 // member is the component of one signal.
 type member struct {
-	host   *host
-	group  *group
-	signal string
+	factory *factory
+	group   *group
+	signal  string
+	down    sync.Once
 }
 
 // Start implements component.Component. The first member of a group to be
 // started starts what all of them share, with the consumers of all of them: no
 // signal lacks what happens between two Starts.
 func (m *member) Start(_ context.Context, reporter component.Host) error {
-	return m.host.join(m, reporter)
+	return m.factory.host.join(m, reporter)
 }
 
 // Shutdown implements component.Component. It may come without Start, and again.
-func (m *member) Shutdown(ctx context.Context) error { return m.host.leave(ctx, m) }
+func (m *member) Shutdown(ctx context.Context) error {
+	m.down.Do(func() { m.factory.release(m.group) })
+	return m.factory.host.leave(ctx, m)
+}

@@ -35,6 +35,8 @@ type host struct {
 	preflight func(config.Config) ([]check.Row, error)
 	env       config.Environment
 	linger    time.Duration
+	// longestWait is as in exporter.PDataOptions.
+	longestWait time.Duration
 
 	mu     sync.Mutex
 	nodes  map[component.ID]*node

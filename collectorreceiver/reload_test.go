@@ -3,6 +3,12 @@ package collectorreceiver
 import (
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+
+	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
 )
 
 // A Collector that reloads shuts down and makes anew, with new factories. What
@@ -25,6 +31,36 @@ func TestReload(t *testing.T) {
 	if n := h.parked.out.Stats().Logs; n.Delivered != uint64(h.touched) || n.Offered != n.Delivered {
 		t.Errorf("counts %+v", n)
 	}
+}
+
+// A factory can make components for a configuration again, once the ones before
+// are shut down.
+func TestSameFactoryAgain(t *testing.T) {
+	h := newTestHost(t)
+	f, cfg, p := newFactory(h.host), h.config(), &pipelines{}
+	for range 3 {
+		set := receivertest.NewNopSettings(metadata.Type)
+		var all []component.Component
+		for _, signal := range []string{signalLogs, signalTraces} {
+			c, err := create(t.Context(), f, set, cfg, p, signal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, c)
+		}
+		for _, c := range all {
+			if err := c.Start(t.Context(), componenttest.NewNopHost()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.touch(5)
+		for _, c := range all {
+			if err := c.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	p.want(t, 1, h.touched, signalLogs)
 }
 
 // Tokens, policy and arguments can change, and the sensor stays.

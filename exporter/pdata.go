@@ -26,6 +26,9 @@ type PDataOptions struct {
 	Logger *slog.Logger
 	// Queue is how many accesses of each signal may wait; DefaultQueue if 0.
 	Queue int
+	// LongestWait bounds the wait between two attempts, which begins at 200 ms
+	// and doubles; 5 s if 0.
+	LongestWait time.Duration
 	// Permanent says of an error of a push function that trying again is
 	// pointless; if nil, it never is.
 	Permanent func(error) bool
@@ -54,13 +57,16 @@ type PData struct {
 
 // NewPData returns a PData that has no signal yet. It needs no Close unless a
 // signal is attached.
-func NewPData(o PDataOptions) *PData { return newPData(o, pdataPace()) }
+func NewPData(o PDataOptions) *PData { return newPData(o, pdataPace(o.LongestWait)) }
 
 // pdataPace is defaultPace with shorter waits: the other side is in the same
 // process, so trying costs nothing but encoding a batch.
-func pdataPace() pace {
+func pdataPace(longest time.Duration) pace {
 	p := defaultPace()
 	p.most = 5 * time.Second
+	if longest > 0 {
+		p.most = longest
+	}
 	return p
 }
 
