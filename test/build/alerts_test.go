@@ -128,7 +128,7 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	logs := n.arrived(t, 3)
-	found := e.wait(t, 2)
+	e.wait(t, 2)
 	if err := n.Stop(); err != nil { // sends whatever there is
 		t.Error(err)
 	}

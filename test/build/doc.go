@@ -1,5 +1,5 @@
 // Package build checks what Collectors with the receiver are built from: the
-// manifests for the stock builder, their agreement with go.mod, and, with the
-// build tag integration, the configurations in deploy/otel/collector as the
-// built Collectors take them.
+// manifests for the stock builder and their agreement with go.mod. With the build
+// tag integration it also runs the configurations in deploy/otel/collector in the
+// Collectors that `make collector collector-k8s` built.
 package build

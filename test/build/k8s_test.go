@@ -17,8 +17,9 @@ import (
 )
 
 // apiServer is the little of a Kubernetes API server that k8s_attributes asks
-// for: a list of pods, and watches in which nothing happens. A real one takes minutes to build, and what is tested here is what the processor makes
-// of our Resource, not what Kubernetes says.
+// for: a list of pods, and watches in which nothing happens. A real one takes
+// minutes to build, and what is tested here is what the processor makes of our
+// Resource, not what Kubernetes says.
 type apiServer struct {
 	pods []map[string]any
 	done chan struct{} // ends the watches
