@@ -169,8 +169,10 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 // Unmarshal implements confmap.Unmarshaler, for a default that holds only when
 // "match" is there.
 func (c *MatchConfig) Unmarshal(conf *confmap.Conf) error {
-	for _, pattern := range config.Default().Match.ExcludeNamespaces {
-		c.ExcludeNamespaces = append(c.ExcludeNamespaces, pattern.String())
+	if c.ExcludeNamespaces == nil {
+		for _, pattern := range config.Default().Match.ExcludeNamespaces {
+			c.ExcludeNamespaces = append(c.ExcludeNamespaces, pattern.String())
+		}
 	}
 	return conf.Unmarshal(c)
 }

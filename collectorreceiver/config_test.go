@@ -245,3 +245,23 @@ func TestContentIsOpaque(t *testing.T) {
 	require.ErrorContains(t, err, "tokens[0].content: 1048581 bytes, at most 1048576 are allowed")
 	assert.NotContains(t, err.Error(), "hush")
 }
+
+// The Collector compares what was configured before and after a reload, and
+// shows it: reading it must not change it.
+func TestUnmarshalLeavesTheInput(t *testing.T) {
+	const text = base + "state_dir:\nnri: {socket: ~}\nsensor: {ring_bytes: 8KiB}\n"
+	conf := yaml(t, text)
+	for range 2 {
+		c := valid(t, conf)
+		assert.Equal(t, "/var/lib/beesting", c.StateDir)
+		assert.Equal(t, "/var/run/nri/nri.sock", c.NRI.Socket)
+	}
+	assert.Equal(t, yaml(t, text).ToStringMap(), conf.ToStringMap())
+}
+
+// Reading twice into one configuration must not add up.
+func TestUnmarshalTwice(t *testing.T) {
+	c := valid(t, yaml(t, base))
+	require.NoError(t, yaml(t, base).Unmarshal(c))
+	assert.Equal(t, []string{"kube-system"}, c.Match.ExcludeNamespaces)
+}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -51,15 +52,36 @@ func TestReadmeExample(t *testing.T) {
 	}
 }
 
-// Links to files of this repository lead somewhere.
+// Links to files of this repository, and to headings in them, lead somewhere.
 func TestReadmeLinks(t *testing.T) {
 	for _, path := range []string{"README.md", "../docs/collector-configuration.md"} {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
-		links := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllSubmatch(text, -1)
+		links := regexp.MustCompile(`\]\(([^):#]*)(#[^)]*)?\)`).FindAllSubmatch(text, -1)
 		require.NotEmpty(t, links, path)
 		for _, link := range links {
-			assert.FileExists(t, filepath.Join(filepath.Dir(path), string(link[1])), path)
+			target := path
+			if file := string(link[1]); file != "" {
+				target = filepath.Join(filepath.Dir(path), file)
+			}
+			page, err := os.ReadFile(target)
+			require.NoError(t, err, path)
+			if anchor := string(link[2]); anchor != "" {
+				assert.Contains(t, anchors(string(page)), anchor, "%s: %s", path, target)
+			}
 		}
 	}
+}
+
+// anchors are the headings of a page, as GitHub makes links of them.
+func anchors(page string) []string {
+	var out []string
+	for line := range strings.Lines(page) {
+		if !strings.HasPrefix(line, "#") {
+			continue
+		}
+		heading := strings.ToLower(strings.Trim(line, "# \n"))
+		out = append(out, "#"+regexp.MustCompile(`[^a-z0-9_ -]`).ReplaceAllString(strings.ReplaceAll(heading, " ", "-"), ""))
+	}
+	return out
 }
