@@ -26,6 +26,7 @@ func (n *node) state() exporter.NodeState {
 		Wanted: s.Wanted, Armed: s.Armed, LackingContainers: s.Lacking,
 		Lost: s.Events.Lost, DecodeErrors: s.Events.DecodeErrors, PlantFailures: failures,
 		NRIConnected: s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
+		UnwatchedSeconds: s.UnwatchedSeconds,
 	}
 }
 

@@ -28,6 +28,9 @@ type NodeState struct {
 	NRIConnected    bool
 	NRIReconnects   uint64
 	NRIBlindSeconds float64
+	// UnwatchedSeconds is the time before this start, at most, in which tokens
+	// were planted and not watched.
+	UnwatchedSeconds float64
 }
 
 // maxSeries bounds the combinations of attributes that accesses are counted

@@ -73,7 +73,7 @@ var metricTable = []metricRow{
 		points:     accessPoints,
 	},
 	{
-		name: "honeytoken.placements", instrument: upDownCounter, unit: "{placement}",
+		name: "honeytoken.placement.count", instrument: upDownCounter, unit: "{placement}",
 		says: "Tokens in containers: wanted by the policy, and armed (watched)",
 		attributes: []metricAttribute{{keyPlacementState,
 			"`wanted`: what the policy wants in the containers that run; `armed`: what is watched. The two are no parts of a whole: don't add them up"}},
@@ -85,12 +85,12 @@ var metricTable = []metricRow{
 		},
 	},
 	{
-		name: "honeytoken.containers.lacking", instrument: upDownCounter, unit: "{container}",
+		name: "honeytoken.container.lacking", instrument: upDownCounter, unit: "{container}",
 		says:   "Running containers with fewer tokens than the policy wants",
 		points: func(r *reading) []point { return []point{{n: int64(r.state.LackingContainers)}} },
 	},
 	{
-		name: "honeytoken.events.lost", instrument: counter, unit: "{event}",
+		name: "honeytoken.event.lost", instrument: counter, unit: "{event}",
 		says: "Events lost between the kernel and the agent",
 		attributes: []metricAttribute{{keyLossCause,
 			"`ring_full`: no room between kernel and agent; `recursion`: the kernel skipped the program because it was running on that processor already, which counts opens of all files and so is an upper bound; `" + lossDecode + "`: the agent could not read the event"}},
@@ -122,6 +122,11 @@ var metricTable = []metricRow{
 		name: "honeytoken.nri.blind_time", instrument: counter, unit: "s", fractional: true,
 		says:   "Time without the container runtime since the first registration, in which containers were created without tokens",
 		points: func(r *reading) []point { return []point{{f: r.state.NRIBlindSeconds}} },
+	},
+	{
+		name: "honeytoken.watch.gap", instrument: upDownCounter, unit: "s", fractional: true,
+		says:   "Time before this start in which tokens were planted and, at most, nobody watched them",
+		points: func(r *reading) []point { return []point{{f: r.state.UnwatchedSeconds}} },
 	},
 }
 

@@ -25,7 +25,7 @@ func sampleState() NodeState {
 		Wanted: 12, Armed: 11, LackingContainers: 1,
 		Lost: map[string]uint64{"ring_full": 3, "recursion": 0}, DecodeErrors: 1,
 		PlantFailures: map[string]uint64{"mount_point": 2, "late": 1},
-		NRIConnected:  true, NRIReconnects: 2, NRIBlindSeconds: 1.25,
+		NRIConnected:  true, NRIReconnects: 2, NRIBlindSeconds: 1.25, UnwatchedSeconds: 2.5,
 	}
 }
 
@@ -152,9 +152,9 @@ func TestMetricsOfNothing(t *testing.T) {
 	all := NewMeter(time.Now).PData(mustMapping(t, MappingOptions{}), NodeState{})
 	for name, want := range map[string]map[string]float64{
 		"honeytoken.accesses":           {},
-		"honeytoken.placements":         {"honeytoken.placement.state=armed": 0, "honeytoken.placement.state=wanted": 0},
-		"honeytoken.containers.lacking": {"": 0},
-		"honeytoken.events.lost":        {"honeytoken.loss.cause=decode_error": 0},
+		"honeytoken.placement.count":         {"honeytoken.placement.state=armed": 0, "honeytoken.placement.state=wanted": 0},
+		"honeytoken.container.lacking": {"": 0},
+		"honeytoken.event.lost":        {"honeytoken.loss.cause=decode_error": 0},
 		"honeytoken.plant.failures":     {},
 		"honeytoken.nri.connected":      {"": 0},
 		"honeytoken.nri.reconnects":     {"": 0},
@@ -243,7 +243,7 @@ func TestMetricsOfHostileNames(t *testing.T) {
 	if got := points(t, all, "honeytoken.accesses"); len(got) != 4 {
 		t.Errorf("%d series: %v", len(got), got)
 	}
-	wantPoints(t, all, "honeytoken.events.lost", map[string]float64{
+	wantPoints(t, all, "honeytoken.event.lost", map[string]float64{
 		"honeytoken.loss.cause=": 4, "honeytoken.loss.cause=a\uFFFD": 3, "honeytoken.loss.cause=decode_error": 0,
 	})
 	metrics := all.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()

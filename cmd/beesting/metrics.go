@@ -56,6 +56,7 @@ func (m *metrics) state() exporter.NodeState {
 		Lost: s.Events.Lost, DecodeErrors: s.Events.DecodeErrors,
 		PlantFailures: make(map[string]uint64, len(s.Failures)),
 		NRIConnected:  s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
+		UnwatchedSeconds: s.UnwatchedSeconds,
 	}
 	for reason, n := range s.Failures {
 		m.last.PlantFailures[string(reason)] = n

@@ -29,13 +29,13 @@ func TestMetricsState(t *testing.T) {
 		n++
 		return agent.Summary{
 			Wanted: 4, Armed: 3, Lacking: 1, Failures: map[agent.Reason]uint64{agent.ReasonLate: 2},
-			Connected: true, Reconnects: 5, BlindSeconds: float64(n),
+			Connected: true, Reconnects: 5, BlindSeconds: float64(n), UnwatchedSeconds: 8,
 			Events: agent.CoreStats{Delivered: 9, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7}},
 		}, err
 	})
 	want := exporter.NodeState{
 		Wanted: 4, Armed: 3, LackingContainers: 1, PlantFailures: map[string]uint64{"late": 2},
-		NRIConnected: true, NRIReconnects: 5, NRIBlindSeconds: 1, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7},
+		NRIConnected: true, NRIReconnects: 5, NRIBlindSeconds: 1, UnwatchedSeconds: 8, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7},
 	}
 	if s := m.state(); !reflect.DeepEqual(s, want) {
 		t.Errorf("%+v, want %+v", s, want)
@@ -100,10 +100,10 @@ func TestOutputsSendMetrics(t *testing.T) {
 	if err := all.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if got := values(t, counts); got["honeytoken.accesses"] != 3 || got["honeytoken.placements"] != 2 {
+	if got := values(t, counts); got["honeytoken.accesses"] != 3 || got["honeytoken.placement.count"] != 2 {
 		t.Errorf("metrics %v", got)
 	}
-	if body := <-sent; len(sent) != 0 || !bytes.Contains(body, []byte("honeytoken.accesses")) || !bytes.Contains(body, []byte("honeytoken.placements")) {
+	if body := <-sent; len(sent) != 0 || !bytes.Contains(body, []byte("honeytoken.accesses")) || !bytes.Contains(body, []byte("honeytoken.placement.count")) {
 		t.Errorf("sent %q, and %d more", body, len(sent))
 	}
 	if s := all.stats().OTLP.Metrics; s == nil || s.Exported != 1 || s.Failed != 0 {

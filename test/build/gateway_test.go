@@ -92,7 +92,7 @@ func TestGatewayFansOut(t *testing.T) {
 	for signal, body := range map[string]string{
 		"logs":    string(access(t, "workload-read", 0, 1)),
 		"traces":  `{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"honeytoken.access","traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"bc3bdad9b963a6b3","startTimeUnixNano":"1","endTimeUnixNano":"1"}]}]}]}`,
-		"metrics": `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"honeytoken.placements","gauge":{"dataPoints":[{"asInt":"1","timeUnixNano":"1"}]}}]}]}]}`,
+		"metrics": `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"honeytoken.placement.count","gauge":{"dataPoints":[{"asInt":"1","timeUnixNano":"1"}]}}]}]}]}`,
 	} {
 		resp, err := http.Post("http://"+g.http+"/v1/"+signal, "application/json", strings.NewReader(body))
 		if err != nil {
