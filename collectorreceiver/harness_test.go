@@ -1,3 +1,5 @@
+//go:build linux
+
 package collectorreceiver
 
 import (
@@ -6,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -45,9 +46,6 @@ type testHost struct {
 
 func newTestHost(t *testing.T) *testHost {
 	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("the agent runs on Linux")
-	}
 	dir, err := os.MkdirTemp("", "receiver-") // short, for the socket
 	if err != nil {
 		t.Fatal(err)

@@ -173,7 +173,7 @@ func TestOwnDefaults(t *testing.T) {
 
 func configurationReference(t *testing.T) string {
 	t.Helper()
-	head, err := os.ReadFile("testdata/reference.head.md")
+	head, err := os.ReadFile("testdata/reference.head.txt")
 	require.NoError(t, err)
 	var b strings.Builder
 	b.Write(head)

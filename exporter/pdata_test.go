@@ -288,7 +288,7 @@ func TestPDataPermanent(t *testing.T) {
 	poison := []string{uids(13, 14)[0], spanIDs(13, 14)[0]}
 	c := &consumer{refuse: func(_ context.Context, _ string, ids []string) error {
 		if slices.Contains(ids, poison[0]) || slices.Contains(ids, poison[1]) {
-			return fmt.Errorf("next: %w", permanentError{errors.New("cannot be")})
+			return fmt.Errorf("next: %w", permanentError{errors.New("unfit record")})
 		}
 		return nil
 	}}
