@@ -15,7 +15,7 @@ import (
 // memory limiter does so for moments.
 const refusedFor = 10 * time.Second
 
-// The parts that can be in trouble, besides the signals.
+// partRuntime is what can be in trouble besides the signals.
 const partRuntime = "runtime"
 
 // health makes one component status of the troubles of several parts and
@@ -53,14 +53,14 @@ func (h *health) remove(m *member) {
 	delete(h.hosts, m)
 }
 
-// set notes that a part is in trouble, or no longer (nil).
-func (h *health) set(part string, err error) {
+// runtime notes that the container runtime is away, or no longer (nil).
+func (h *health) runtime(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil {
-		delete(h.troubles, part)
+		delete(h.troubles, partRuntime)
 	} else {
-		h.troubles[part] = err
+		h.troubles[partRuntime] = err
 	}
 	h.report()
 }

@@ -114,7 +114,7 @@ func (n *node) connection(connected bool, err error) {
 	} else {
 		err = fmt.Errorf("containers that are created get no tokens: %w", err)
 	}
-	n.health.set(partRuntime, err)
+	n.health.runtime(err)
 }
 
 // attach gives the group's pipelines what they are due.

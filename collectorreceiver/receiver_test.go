@@ -185,14 +185,14 @@ func TestHealth(t *testing.T) {
 	for range 3 {
 		h.delivery(signalLogs, errRefused)
 	}
-	h.set(partRuntime, errors.New("gone"))
+	h.runtime(errors.New("gone"))
 	var late statuses
 	h.add(&member{}, &late)
 	h.delivery(signalLogs, nil)
-	h.set(partRuntime, nil)
-	h.set(partRuntime, nil)
+	h.runtime(nil)
+	h.runtime(nil)
 	h.remove(m)
-	h.set(partRuntime, errors.New("gone"))
+	h.runtime(errors.New("gone"))
 	want := []componentstatus.Status{
 		componentstatus.StatusRecoverableError, componentstatus.StatusRecoverableError, componentstatus.StatusRecoverableError, componentstatus.StatusOK,
 	}

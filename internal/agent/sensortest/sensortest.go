@@ -77,8 +77,10 @@ func (s *Fake) Closed() <-chan struct{} { return s.closed }
 // Mode implements agent.Sensor, as all below.
 func (*Fake) Mode() bpf.Mode { return bpf.ModeLSM }
 
+// watch is what ends a watch.
 type watch func() error
 
+// Close implements io.Closer.
 func (w watch) Close() error { return w() }
 
 // Watch notes the file and refuses one that is watched already.
