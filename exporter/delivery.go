@@ -120,8 +120,9 @@ func (d *delivery) attached() bool {
 	return d.work != nil
 }
 
-// detach delivers what is queued for as long as ctx lasts, stops the goroutine
-// and waits for it. What is left, and so many it returns, stays queued. The
+// detach delivers what is queued now for as long as ctx lasts, stops the
+// goroutine and waits for it. What is left or came meanwhile, and so many it
+// returns, stays queued. The
 // error is that of closing the sender. It may be called at any time and by
 // several at once: the one whose ctx ends first ends it for all.
 func (d *delivery) detach(ctx context.Context) (left int, err error) {

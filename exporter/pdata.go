@@ -131,9 +131,10 @@ func attachPusher(d *delivery, s sender) error {
 	return nil
 }
 
-// Detach delivers what is queued for as long as ctx lasts, cuts off the call of
-// the push function that is under way, and returns when that did. What is left,
-// and so many it returns, stays queued, and the signal goes on queueing. A
+// Detach delivers what is queued when it is called, for as long as ctx lasts,
+// then cuts off the call of the push function that is under way, and returns
+// when that did. What is left or came meanwhile, and so many it returns, stays
+// queued, and the signal goes on queueing. A
 // batch whose call was cut off and returned an error is still queued, so it is
 // delivered once more if the other side has it nevertheless.
 //

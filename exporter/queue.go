@@ -40,7 +40,8 @@ type queue struct {
 	mu       sync.Mutex
 	items    []*beesting.Access
 	closed   bool // nothing is accepted any more
-	draining bool // Next doesn't wait for more
+	draining bool // Next gives what is left, and doesn't wait for more
+	left     int  // of what was there when draining began
 }
 
 func newQueue(limit int) *queue {
@@ -72,6 +73,9 @@ func (q *queue) Next(ctx context.Context, limit int) ([]*beesting.Access, error)
 	for {
 		q.mu.Lock()
 		n, last := min(limit, len(q.items)), q.closed || q.draining
+		if q.draining {
+			n = min(n, q.left)
+		}
 		batch := append([]*beesting.Access(nil), q.items[:n]...)
 		q.mu.Unlock()
 		switch {
@@ -96,6 +100,7 @@ func (q *queue) Ack(n int) { q.drop(n) }
 func (q *queue) Take(positions []int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.left -= min(q.left, len(positions))
 	kept := q.items[:0]
 	for i, a := range q.items {
 		if len(positions) > 0 && positions[0] == i {
@@ -117,6 +122,7 @@ func (q *queue) drop(n int) {
 	defer q.mu.Unlock()
 	clear(q.items[:n])
 	q.items = q.items[n:]
+	q.left -= min(q.left, n)
 	if len(q.items) == 0 {
 		q.items = nil // gives the memory of a long outage back
 	}
@@ -137,11 +143,13 @@ func (q *queue) open() {
 	q.closed = false
 }
 
-// drain says whether Next still waits for more when the queue is empty.
+// drain says whether Next gives only what is in the queue now, and then io.EOF.
+// What comes later is accepted and stays: under steady traffic a queue may never
+// be empty, and to wait for that would end in a call that has to be cut off.
 func (q *queue) drain(on bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.draining = on
+	q.draining, q.left = on, len(q.items)
 	q.signal()
 }
 

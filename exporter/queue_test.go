@@ -106,23 +106,42 @@ func TestQueueTake(t *testing.T) {
 	}
 }
 
-// A queue that is drained accepts and doesn't wait; one that was closed can be
-// opened again.
+// A queue that is drained gives what was in it and doesn't wait; what comes
+// meanwhile stays in it. One that was closed can be opened again.
 func TestQueueDrainAndOpen(t *testing.T) {
-	q := newQueue(2)
-	q.drain(true)
-	q.put(&beesting.Access{})
-	if batch, err := q.Next(t.Context(), 1); len(batch) != 1 || err != nil {
-		t.Errorf("a queue that is drained: %d, %v", len(batch), err)
+	q := newQueue(10)
+	for n := range uint64(5) {
+		q.put(&beesting.Access{Count: n})
 	}
+	q.drain(true)
+	next := func(want ...uint64) {
+		t.Helper()
+		batch, err := q.Next(t.Context(), 2)
+		if got := counts(batch); !slices.Equal(got, want) || (err != nil) != (len(want) == 0) || (err != nil && !errors.Is(err, io.EOF)) {
+			t.Errorf("next: %v, %v, want %v", got, err, want)
+		}
+	}
+	next(0, 1)
+	q.put(&beesting.Access{Count: 5})
+	next(0, 1) // the cursor stays
+	q.Ack(2)
+	next(2, 3)
+	q.Take([]int{1})
+	next(2, 4)
 	q.Ack(1)
-	if _, err := q.Next(t.Context(), 1); !errors.Is(err, io.EOF) {
-		t.Errorf("drained: %v", err)
+	next(4)
+	q.SetAside(1, "bad")
+	next()
+	q.put(&beesting.Access{Count: 6})
+	next()
+	if q.len() != 2 {
+		t.Errorf("%d in the queue, want the two that came late", q.len())
 	}
 	q.drain(false)
+	next(5, 6)
 	q.close()
 	q.open()
-	if accepted, open := q.put(&beesting.Access{}); !accepted || !open || q.discard() != 1 || q.len() != 0 {
+	if accepted, open := q.put(&beesting.Access{}); !accepted || !open || q.discard() != 3 || q.len() != 0 {
 		t.Errorf("opened again: accepted %v, open %v", accepted, open)
 	}
 }
