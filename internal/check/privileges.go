@@ -10,7 +10,9 @@ import (
 
 // Capability numbers, include/uapi/linux/capability.h.
 const (
+	capChown         = 0
 	capDACReadSearch = 2
+	capFowner        = 3
 	capSysPtrace     = 19
 	capSysAdmin      = 21
 	capSysResource   = 24
@@ -39,11 +41,14 @@ func (m Machine) sensorNeeds() []need {
 	return needs
 }
 
-// agentNeeds are what finding tokens inside containers takes on top.
+// agentNeeds are what planting, and finding tokens inside containers, takes on
+// top.
 func agentNeeds() []need {
 	return []need{
 		{capSysPtrace, "CAP_SYS_PTRACE", 0, "look into containers through /proc/PID/root"},
 		{capDACReadSearch, "CAP_DAC_READ_SEARCH", 0, "pass directories of other users there"},
+		{capChown, "CAP_CHOWN", 0, "give a token to the user that its container runs as"},
+		{capFowner, "CAP_FOWNER", 0, "set the mode of such a token"},
 	}
 }
 
