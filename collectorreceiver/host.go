@@ -158,7 +158,7 @@ func (h *host) leave(ctx context.Context, m *member) error {
 		return nil
 	}
 	delete(h.nodes, m.group.id)
-	usable, err := n.stop(ctx)
+	usable, err := n.stop(ctx, m)
 	if !usable {
 		return errors.Join(err, n.engine.close())
 	}

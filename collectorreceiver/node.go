@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer"
@@ -35,6 +34,7 @@ type node struct {
 	health    *health
 	members   map[*member]bool
 	forget    map[string]*time.Timer // of signals that lost their component
+	until     time.Time              // by when the members that leave now must have delivered
 
 	cancel  context.CancelFunc
 	ran     chan struct{} // closed when the agent's run has ended, with err
@@ -119,30 +119,50 @@ func (n *node) connection(connected bool, err error) {
 
 // attach gives the group's pipelines what they are due.
 func (n *node) attach(g *group) error {
-	var errs []error
-	if g.logs != nil {
-		n.keep(signalLogs)
-		errs = append(errs, n.engine.out.AttachLogs(n.mapping, n.pushLogs(g.logs)))
-	}
-	if g.traces != nil {
-		n.keep(signalTraces)
-		errs = append(errs, n.engine.out.AttachTraces(n.mapping, n.pushTraces(g.traces)))
-	}
 	if g.metrics != nil {
 		n.metrics.set(n.pushMetrics(g.metrics))
 	}
-	return errors.Join(errs...)
+	return errors.Join(n.deliver(g, signalLogs), n.deliver(g, signalTraces))
+}
+
+// deliver begins to deliver a signal to the group's pipeline, if it has one.
+func (n *node) deliver(g *group, signal string) error {
+	switch {
+	case signal == signalLogs && g.logs != nil:
+		n.keep(signal)
+		return n.engine.out.AttachLogs(n.mapping, n.pushLogs(g.logs))
+	case signal == signalTraces && g.traces != nil:
+		n.keep(signal)
+		return n.engine.out.AttachTraces(n.mapping, n.pushTraces(g.traces))
+	}
+	return nil
+}
+
+// together is how soon after one member's time is up another counts as leaving
+// with it.
+const together = time.Second
+
+// window bounds what members that leave one after the other may take: the time
+// that the configuration gives is for all of them, since all of them deliver
+// until each has left.
+func (n *node) window(ctx context.Context) (context.Context, context.CancelFunc) {
+	if now := time.Now(); now.After(n.until.Add(together)) {
+		n.until = now.Add(n.group.cfg.ShutdownTimeout)
+	}
+	return context.WithDeadline(ctx, n.until)
 }
 
 // detach ends the delivery of one signal while the others go on. What is queued
 // waits for a successor of m for a while.
 func (n *node) detach(ctx context.Context, m *member, h *host) {
+	ctx, cancel := n.window(ctx)
+	defer cancel()
 	if m.signal == signalMetrics {
+		n.metrics.once(ctx)
 		n.metrics.set(nil)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.group.cfg.ShutdownTimeout)
-	defer cancel()
+	n.sync(ctx)
 	n.engine.out.Detach(ctx, m.signal)
 	n.forget[m.signal] = time.AfterFunc(h.linger, func() { h.forget(n, m.signal) })
 }
@@ -155,28 +175,49 @@ func (n *node) keep(signal string) {
 	}
 }
 
-// stop ends all that runs, delivers what is there for as long as the
-// configuration allows, and says whether the engine can be used again.
-func (n *node) stop(ctx context.Context) (usable bool, err error) {
+// stop ends all that runs with the last member, delivers what is there for as
+// long as the configuration allows, and says whether the engine can be used
+// again.
+func (n *node) stop(ctx context.Context, last *member) (usable bool, err error) {
+	ctx, cancel := n.window(ctx)
+	defer cancel()
+	// First, with the runtime still connected: containers that are created after
+	// the agent's end get no tokens.
+	n.sync(ctx)
+	n.engine.out.Detach(ctx, last.signal)
 	n.cancel()
 	<-n.ran
-	ctx, cancel := context.WithTimeout(ctx, n.group.cfg.ShutdownTimeout)
-	defer cancel()
 	n.metrics.stop(ctx)
-	var wg sync.WaitGroup
+	if ctx.Err() == nil { // what came in the meantime
+		err = n.deliver(last.group, last.signal)
+	}
 	for _, signal := range []string{signalLogs, signalTraces} {
 		n.keep(signal)
-		wg.Go(func() {
-			if left := n.engine.out.Detach(ctx, signal); left > 0 {
-				n.engine.log.logger().Warn("telemetry not delivered: lost unless the receiver is started again in this process",
-					"signal", signal, "accesses", left)
-			}
-		})
+		if left := n.engine.out.Detach(ctx, signal); left > 0 {
+			n.engine.log.logger().Warn("telemetry not delivered: lost unless the receiver is started again in this process",
+				"signal", signal, "accesses", left)
+		}
 	}
-	wg.Wait()
 	n.telemetry.Shutdown()
 	n.engine.last = n.agent
-	return n.err == nil, errors.Join(n.err, n.agent.Close())
+	return n.err == nil, errors.Join(err, n.err, n.agent.Close())
+}
+
+// sync waits until what was touched before it is queued. Its only error says
+// that ctx is over, or that nothing is read any more, which run tells of.
+func (n *node) sync(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-n.ran:
+			cancel()
+		case <-stop:
+		}
+	}()
+	_ = n.engine.core.Sync(ctx)
 }
 
 func (n *node) pushMetrics(next consumer.Metrics) func(context.Context) {

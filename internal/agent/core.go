@@ -52,6 +52,7 @@ type Core struct {
 	argsReads  *patience
 
 	mu     sync.Mutex
+	syncs  []chan struct{} // who waits in Sync
 	stats  CoreStats
 	kernel bpf.Stats // as it was last known
 }
@@ -165,10 +166,11 @@ func (c *Core) read(ctx context.Context) error {
 		case errors.Is(err, os.ErrClosed):
 			return nil
 		case errors.Is(err, bpf.ErrFlushed):
+			c.synced()
 			select {
 			case <-ctx.Done():
 				return nil
-			default: // somebody else's flush
+			default: // that of Sync
 			}
 		case errors.As(err, &bad): // the sensor counts them
 			c.log.Error("event dropped", slog.Any("error", err))

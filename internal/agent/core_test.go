@@ -280,3 +280,29 @@ func TestFIFO(t *testing.T) {
 		t.Errorf("3 is %q, %v", v, ok)
 	}
 }
+
+// Sync returns when what happened before it is with the sink, and leaves Run as
+// it is.
+func TestSync(t *testing.T) {
+	f := newFixture(t)
+	stop := runCore(t, f)
+	for i := range 20 {
+		for range 50 {
+			f.sensor.Events <- event(1)
+		}
+		if err := f.core.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(f.sink.accesses()); got != 50*(i+1) {
+			t.Fatalf("%d delivered at sync %d, want %d", got, i+1, 50*(i+1))
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := f.core.Sync(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody reads, and sync says %v", err)
+	}
+}
