@@ -60,6 +60,9 @@ type receiverSuite struct {
 	taken   map[string]int
 }
 
+// shutdownTimeout is how long the receiver may go on delivering at its end.
+const shutdownTimeout = 5 * time.Second
+
 // receiverConfiguration has nothing in it that keeps or repeats telemetry but
 // the receiver: what the second Collector answers is what the receiver is told.
 const receiverConfiguration = `
@@ -74,13 +77,17 @@ receivers:
     command_args: %s
     queue_size: %d
     metrics_interval: 5s
-    shutdown_timeout: 10s
+    shutdown_timeout: %s
 %s
   # Keeps a pipeline alive that the honeytoken receiver is taken out of.
   otlp: {protocols: {http: {endpoint: %q}}}
 exporters:
   otlp_http:
     endpoint: %q
+    compression: none
+    # This exporter of 0.165 has no Shutdown: the connections of one that a reload
+    # retires stay for this long, 90 s by default. See noMore.
+    keepalive: {idle_conn_timeout: 1s}
     sending_queue: {enabled: false}
     retry_on_failure: {enabled: false}
 service:
@@ -111,7 +118,7 @@ func indented(text string) string {
 func (s *receiverSuite) configuration(v setting) string {
 	_, port, _ := net.SplitHostPort(s.config.MetricsAddress)
 	text := fmt.Sprintf(receiverConfiguration,
-		filepath.Join(s.node.Dir(), "state"), s.node.NRISocket(), *attachMode, v.args, v.queue,
+		filepath.Join(s.node.Dir(), "state"), s.node.NRISocket(), *attachMode, v.args, v.queue, shutdownTimeout,
 		indented(receiverTokens(v.more)), s.spare, "http://"+s.back.HTTP, port)
 	for _, signal := range []string{"logs", "traces", "metrics"} {
 		receivers := "otlp"

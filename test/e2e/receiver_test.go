@@ -22,8 +22,10 @@ func TestReceiver(t *testing.T) {
 		{"Parity", (*receiverSuite).parity},
 		{"BackPressure", (*receiverSuite).backPressure},
 		{"BackPressureBeyondBound", (*receiverSuite).beyondBound},
+		{"EndWhileRefused", (*receiverSuite).endWhileRefused},
 		{"Restart", (*receiverSuite).restart},
 		{"FullReload", (*receiverSuite).fullReload},
+		{"ContainersDuringReload", (*receiverSuite).containersMeanwhile},
 		{"Mistake", (*receiverSuite).mistake},
 		{"PartialReload", (*receiverSuite).partialReload},
 		{"PipelineMembership", (*receiverSuite).membership},
@@ -180,12 +182,32 @@ func (s *receiverSuite) beyondBound(t *testing.T) {
 		}
 	}
 	s.stop(t) // the log's last words on it
-	for signal, names := range map[string][]string{"logs": {"logs"}, "traces": {"traces", "spans"}} {
-		if got := lossesLogged(t, s.col.From(0), names); got != n-bound {
-			t.Errorf("the log tells of %d lost %s, want %d", got, signal, n-bound)
+	s.lossesLogged(t, "telemetry lost", n-bound)
+	s.start(t, usual())
+}
+
+// endWhileRefused: the Collector is ended while the pipeline refuses. It ends
+// with 0 and not long after its time for delivery, and says how many accesses
+// that costs: as long as there is no durable journal, those.
+func (s *receiverSuite) endWhileRefused(t *testing.T) {
+	const n = 100
+	s.allArrived(t, s.touches(), s.touches())
+	s.back.SetAway(true)
+	from, to := s.touchMany(t, n, pace)
+	s.waitMetrics(t, "the accesses to be queued", queuedAre(n))
+	begin := time.Now()
+	s.stop(t)
+	if took := time.Since(begin); took > 2*shutdownTimeout {
+		t.Errorf("the end took %.1f s; shutdown_timeout is %v", took.Seconds(), shutdownTimeout)
+	}
+	s.lossesLogged(t, "telemetry not delivered", n)
+	s.back.SetAway(false)
+	s.start(t, usual())
+	for signal, got := range s.settle(t, "logs", "traces") {
+		if missing, others := inOrder(t, signal, got, from, to); len(missing) != n || len(others) > 0 {
+			t.Errorf("%s: %v arrived, want nothing that was given up", signal, got)
 		}
 	}
-	s.start(t, usual())
 }
 
 // queuedAre says whether so many accesses wait in both signals.
@@ -197,13 +219,13 @@ func queuedAre(n float64) func(collectorMetrics) bool {
 	}
 }
 
-var lossLine = regexp.MustCompile(`telemetry lost\s+(\{.*\})`)
-
-// lossesLogged adds up what the log says was lost of a signal.
-func lossesLogged(t *testing.T, log string, signals []string) int {
+// lossesLogged adds up what the Collector's log says of each signal in lines
+// with a message.
+func (s *receiverSuite) lossesLogged(t *testing.T, message string, want int) {
 	t.Helper()
-	sum := 0
-	for _, m := range lossLine.FindAllStringSubmatch(log, -1) {
+	line := regexp.MustCompile(message + `[^\t{]*\t(\{.*\})`)
+	sum := map[string]int{}
+	for _, m := range line.FindAllStringSubmatch(s.col.From(0), -1) {
 		var fields struct {
 			Signal   string `json:"signal"`
 			Accesses int    `json:"accesses"`
@@ -211,11 +233,9 @@ func lossesLogged(t *testing.T, log string, signals []string) int {
 		if err := json.Unmarshal([]byte(m[1]), &fields); err != nil {
 			t.Fatalf("%s: %v", m[0], err)
 		}
-		for _, name := range signals {
-			if fields.Signal == name {
-				sum += fields.Accesses
-			}
-		}
+		sum[fields.Signal] += fields.Accesses
 	}
-	return sum
+	if len(sum) != 2 || sum["logs"] != want || sum["traces"] != want {
+		t.Errorf("%q: the log tells of %v accesses, want %d of each signal", message, sum, want)
+	}
 }

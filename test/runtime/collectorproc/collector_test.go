@@ -154,7 +154,7 @@ func TestCollectorReload(t *testing.T) {
 		t.Errorf("%+v, %v", u, err)
 	}
 	files, err := r.Files()
-	if err != nil || files["socket"] < 2 {
+	if _, metrics, _ := net.SplitHostPort(r.cfg.MetricsAddress); err != nil || files["tcp listening at :"+metrics] != 1 {
 		t.Errorf("%v, %v", files, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -36,20 +36,31 @@ func (c *Collector) Usage() (Usage, error) {
 	return u, nil
 }
 
-// Files says where the process's file descriptors lead, with the number of a
-// socket or pipe left out, and how many lead there: it tells what leaks.
+// Files says where the process's file descriptors lead and how many lead there:
+// it tells what leaks. TCP connections are "tcp to :PORT" and "tcp at :PORT" (of
+// one that listens), other sockets "unix PATH" or "socket"; what has a number
+// that differs from run to run is given without it.
 func (c *Collector) Files() (map[string]int, error) {
-	dir := fmt.Sprintf("/proc/%d/fd", c.PID())
-	fds, err := os.ReadDir(dir)
+	dir := fmt.Sprintf("/proc/%d", c.PID())
+	fds, err := os.ReadDir(dir + "/fd")
 	if err != nil {
 		return nil, fmt.Errorf("open files of the collector: %w", err)
 	}
+	sockets, err := socketNames(dir + "/net")
+	if err != nil {
+		return nil, fmt.Errorf("sockets of the collector: %w", err)
+	}
 	out := map[string]int{}
 	for _, fd := range fds {
-		if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil { // else it was closed just now
-			name, _, _ := strings.Cut(to, ":[")
-			out[name]++
+		to, err := os.Readlink(dir + "/fd/" + fd.Name())
+		if err != nil {
+			continue // it was closed just now
 		}
+		name, number, _ := strings.Cut(to, ":[")
+		if known := sockets[strings.TrimSuffix(number, "]")]; name == "socket" && known != "" {
+			name = known
+		}
+		out[name]++
 	}
 	return out, nil
 }
