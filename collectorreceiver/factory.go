@@ -45,9 +45,10 @@ type group struct {
 	metrics consumer.Metrics
 	members int // that were made and not shut down; guarded by the factory's lock
 
-	// Of the first Start, for the components whose Start comes later. Guarded
-	// by the host's lock.
+	// Of the first Start, for the components whose Start comes later: where the
+	// group runs, or why it doesn't. Guarded by the host's lock.
 	started bool
+	node    *node
 	err     error
 }
 

@@ -70,13 +70,13 @@ func (h *host) join(m *member, reporter component.Host) error {
 	g := m.group
 	if !g.started {
 		g.started = true
-		g.err = h.start(g)
+		g.node, g.err = h.start(g)
 	}
 	if g.err != nil {
 		return g.err
 	}
-	n := h.nodes[g.id]
-	if n == nil {
+	n := g.node
+	if h.nodes[g.id] != n {
 		return fmt.Errorf("receiver %s: already shut down", g.id)
 	}
 	n.members[m] = true
@@ -87,32 +87,32 @@ func (h *host) join(m *member, reporter component.Host) error {
 // start makes the group's node run, or has a running one take the group in: when
 // just one signal's pipeline gets or loses the receiver, the Collector re-creates
 // the component of that signal alone, with a configuration of its own.
-func (h *host) start(g *group) error {
+func (h *host) start(g *group) (*node, error) {
 	if n := h.nodes[g.id]; n != nil {
 		if !reflect.DeepEqual(n.group.cfg, g.cfg) {
-			return fmt.Errorf("receiver %s: runs in this process with another configuration", g.id)
+			return nil, fmt.Errorf("receiver %s: runs in this process with another configuration", g.id)
 		}
-		return n.attach(g)
+		return n, n.attach(g)
 	}
 	c, err := g.cfg.resolve(h.env)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e, err := h.engine(c, g)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	n, err := newNode(g, c, e)
 	switch {
 	case err == nil:
+		h.nodes[g.id] = n
+		return n, nil
 	case e.last == nil: // nothing is known or watched yet
-		return errors.Join(err, e.close())
+		return nil, errors.Join(err, e.close())
 	default:
 		h.park(e)
-		return err
+		return nil, err
 	}
-	h.nodes[g.id] = n
-	return nil
 }
 
 // engine returns the parked engine if it can be used with this configuration,
@@ -195,9 +195,7 @@ func (h *host) forget(n *node, signal string) {
 		return
 	}
 	n.keep(signal)
-	if lost := n.engine.out.Forget(signal); lost > 0 {
-		n.engine.log.logger().Error("telemetry given up: no pipeline takes the signal any more", slog.String("signal", signal), slog.Int("accesses", lost))
-	}
+	n.giveUp(signal)
 }
 
 // expire closes e if nobody has taken it over.

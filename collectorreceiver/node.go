@@ -72,6 +72,7 @@ func newNode(g *group, c config.Config, e *engine) (_ *node, err error) {
 		n.telemetry.Shutdown()
 		return nil, errors.Join(err, n.agent.Close())
 	}
+	n.drop(g)
 	// Not Start's context, which ends when everything has been started.
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
@@ -123,6 +124,22 @@ func (n *node) attach(g *group) error {
 		n.metrics.set(n.pushMetrics(g.metrics))
 	}
 	return errors.Join(n.deliver(g, signalLogs), n.deliver(g, signalTraces))
+}
+
+// drop gives up the signals that the engine has been delivering for somebody
+// before, and that nobody takes any more.
+func (n *node) drop(g *group) {
+	for signal, taken := range map[string]bool{signalLogs: g.logs != nil, signalTraces: g.traces != nil} {
+		if !taken {
+			n.giveUp(signal)
+		}
+	}
+}
+
+func (n *node) giveUp(signal string) {
+	if lost := n.engine.out.Forget(signal); lost > 0 {
+		n.engine.log.logger().Error("telemetry given up: no pipeline takes the signal any more", "signal", signal, "accesses", lost)
+	}
 }
 
 // deliver begins to deliver a signal to the group's pipeline, if it has one.

@@ -197,6 +197,58 @@ func TestSignalForgotten(t *testing.T) {
 	c.shutdown()
 }
 
+// A reload that takes the receiver out of all pipelines of a signal ends it at
+// once: it must not go on queueing until it is full.
+func TestReloadWithoutASignal(t *testing.T) {
+	h := newTestHost(t)
+	cfg := h.config()
+	cfg.ShutdownTimeout = time.Millisecond
+	c := h.mustLoad(&pipelines{err: errRefused}, cfg, signalLogs, signalTraces)
+	n := h.touch(10)
+	out := h.nodes[c.components[0].(*member).group.id].engine.out
+	eventually(t, "accesses", func() bool { return out.Stats().Spans.Queued == uint64(n) })
+	c.shutdown()
+	p := &pipelines{}
+	c = h.mustLoad(p, h.config(), signalLogs)
+	n += h.touch(10)
+	p.want(t, 1, n, signalLogs)
+	c.shutdown()
+	if s := out.Stats().Spans; s.Offered != 10 || s.Dropped["shutdown"] != 10 || s.Queued != 0 {
+		t.Errorf("spans %+v, want 10 given up and no more offered", s)
+	}
+}
+
+// Start of a component whose siblings are shut down is refused, whoever runs now.
+func TestStartAfterTheOthersEnd(t *testing.T) {
+	h := newTestHost(t)
+	f, cfg, p := newFactory(h.host), h.config(), &pipelines{}
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.ID = component.MustNewID("honeytoken")
+	logs, err := create(t.Context(), f, set, cfg, p, signalLogs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	traces, err := create(t.Context(), f, set, cfg, p, signalTraces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := logs.Start(t.Context(), componenttest.NewNopHost()); err != nil {
+		t.Fatal(err)
+	}
+	if err := logs.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next := h.mustLoad(p, h.config())
+	if err := traces.Start(t.Context(), componenttest.NewNopHost()); err == nil {
+		t.Error("started")
+	}
+	if err := traces.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	p.want(t, 1, h.touch(3), signalLogs, signalTraces)
+	next.shutdown()
+}
+
 // Without a successor nothing stays attached.
 func TestNoSuccessor(t *testing.T) {
 	h := newTestHost(t)
