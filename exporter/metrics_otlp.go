@@ -47,7 +47,7 @@ type metricExporter interface {
 // metricDelivery exports metrics from time to time. Nothing is queued and no
 // export repeated, since each tells everything since the start.
 type metricDelivery struct {
-	collect func() collection
+	collect func() (collection, bool)
 	news    *news
 
 	// All below but the counts is zero when metrics are turned off.
@@ -74,8 +74,11 @@ func startMetrics(ctx context.Context, m *Mapping, o OTLPOptions, off bool) (*me
 		return nil, errors.New("metrics: a Meter without State, or State without a Meter")
 	}
 	d := &metricDelivery{
-		collect: func() collection { return o.Meter.collect(m, o.State()) },
-		news:    newNews(o.Logger, "metrics", time.Now),
+		collect: func() (collection, bool) {
+			s, known := o.State()
+			return o.Meter.collect(m, s), known
+		},
+		news: newNews(o.Logger, "metrics", time.Now),
 	}
 	e := env{getenv: o.Getenv, signal: metricsSignal()}
 	on, err := e.selected()
@@ -159,10 +162,14 @@ func (d *metricDelivery) run(ctx context.Context) {
 }
 
 func (d *metricDelivery) export(ctx context.Context) {
+	c, known := d.collect()
+	if !known {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.settings.timeout)
 	defer cancel()
 	ctx, ans := withAnswer(ctx)
-	err := d.exporter.Export(ctx, d.collect().sdk())
+	err := d.exporter.Export(ctx, c.sdk())
 	d.note(ans.outcome(err), err)
 }
 

@@ -72,7 +72,7 @@ func asPData(t testing.TB, req *colmetrics.ExportMetricsServiceRequest) pmetric.
 func metricsTo(t testing.TB, m *Meter, log *slog.Logger, variables ...string) *OTLP {
 	t.Helper()
 	o, err := newOTLP(t.Context(), sampleMapping(t), OTLPOptions{
-		Getenv: envOf(variables...), Logger: log, Meter: m, State: sampleState,
+		Getenv: envOf(variables...), Logger: log, Meter: m, State: knownState,
 	}, testPace)
 	if err != nil {
 		t.Fatal(err)
@@ -356,7 +356,7 @@ func TestWrongMetricSettings(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:4318", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"},
 	} {
 		o, err := NewOTLP(t.Context(), sampleMapping(t), OTLPOptions{
-			Getenv: envOf(c.name, c.value), Logger: testLog(t), Meter: sampleMeter(), State: sampleState,
+			Getenv: envOf(c.name, c.value), Logger: testLog(t), Meter: sampleMeter(), State: knownState,
 		})
 		if o != nil || err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s=%s: %v, want %q", c.name, c.value, err, c.want)
@@ -368,5 +368,22 @@ func TestWrongMetricSettings(t *testing.T) {
 	_, err := NewOTLP(t.Context(), sampleMapping(t), OTLPOptions{Getenv: envOf(), Logger: testLog(t), Meter: sampleMeter()})
 	if err == nil || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "without State") {
 		t.Errorf("a meter alone: %v", err)
+	}
+}
+
+// Who knows nothing of the node yet tells nothing, at the end either.
+func TestMetricsNotKnownYet(t *testing.T) {
+	var log bytes.Buffer
+	o, err := newOTLP(t.Context(), sampleMapping(t), OTLPOptions{
+		Getenv: envOf("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+unusedAddress(t)), Meter: sampleMeter(),
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		State:  func() (NodeState, bool) { return NodeState{}, false },
+	}, testPace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drain(t, o)
+	if s := o.Stats().Metrics; s.Exported != 0 || s.Failed != 0 || log.Len() > 0 {
+		t.Errorf("stats %+v, log %s", s, &log)
 	}
 }

@@ -29,6 +29,9 @@ func sampleState() NodeState {
 	}
 }
 
+// knownState is sampleState for an exporter.
+func knownState() (NodeState, bool) { return sampleState(), true }
+
 // sampleMeter was started an hour before the sample accesses and has seen each
 // of them.
 func sampleMeter() *Meter {
@@ -151,14 +154,14 @@ func TestMeterCounts(t *testing.T) {
 func TestMetricsOfNothing(t *testing.T) {
 	all := NewMeter(time.Now).PData(mustMapping(t, MappingOptions{}), NodeState{})
 	for name, want := range map[string]map[string]float64{
-		"honeytoken.accesses":           {},
-		"honeytoken.placement.count":         {"honeytoken.placement.state=armed": 0, "honeytoken.placement.state=wanted": 0},
+		"honeytoken.accesses":          {},
+		"honeytoken.placement.count":   {"honeytoken.placement.state=armed": 0, "honeytoken.placement.state=wanted": 0},
 		"honeytoken.container.lacking": {"": 0},
 		"honeytoken.event.lost":        {"honeytoken.loss.cause=decode_error": 0},
-		"honeytoken.plant.failures":     {},
-		"honeytoken.nri.connected":      {"": 0},
-		"honeytoken.nri.reconnects":     {"": 0},
-		"honeytoken.nri.blind_time":     {"": 0},
+		"honeytoken.plant.failures":    {},
+		"honeytoken.nri.connected":     {"": 0},
+		"honeytoken.nri.reconnects":    {"": 0},
+		"honeytoken.nri.blind_time":    {"": 0},
 	} {
 		wantPoints(t, all, name, want)
 	}

@@ -27,9 +27,10 @@ type OTLPOptions struct {
 	Queue int
 	// Meter and State turn metrics on, both or neither. State is called for
 	// each export, from one goroutine and also during Shutdown; it must not
-	// take long. What Deliver is given, the caller has the Meter observe.
+	// take long. False means that nothing is known yet, and nothing is
+	// exported. What Deliver is given, the caller has the Meter observe.
 	Meter *Meter
-	State func() NodeState
+	State func() (NodeState, bool)
 }
 
 // OTLP delivers accesses as log records and spans, and metrics if asked for, to

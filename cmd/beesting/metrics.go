@@ -18,9 +18,10 @@ type metrics struct {
 	meter *exporter.Meter
 	log   *slog.Logger
 
-	mu   sync.Mutex
-	ask  func() (agent.Summary, error) // nil without an agent
-	last exporter.NodeState
+	mu    sync.Mutex
+	ask   func() (agent.Summary, error) // nil without an agent
+	last  exporter.NodeState
+	known bool // there has been one
 }
 
 func newMetrics(log *slog.Logger) *metrics {
@@ -40,13 +41,15 @@ func (m *metrics) detach() {
 	m.attach(nil)
 }
 
-// state is for the exporter.
-func (m *metrics) state() exporter.NodeState {
+// state is for the exporter. It returns false until there is an agent: one that
+// doesn't come about has nothing to tell.
+func (m *metrics) state() (exporter.NodeState, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ask == nil {
-		return m.last
+		return m.last, m.known
 	}
+	m.known = true
 	s, err := m.ask()
 	if err != nil {
 		m.log.Warn("metrics of losses are not the latest", slog.Any("error", err))
@@ -61,7 +64,7 @@ func (m *metrics) state() exporter.NodeState {
 	for reason, n := range s.Failures {
 		m.last.PlantFailures[string(reason)] = n
 	}
-	return m.last
+	return m.last, true
 }
 
 // countedSink counts what it passes on.

@@ -21,7 +21,7 @@ import (
 func TestMetricsState(t *testing.T) {
 	var log bytes.Buffer
 	m := newMetrics(slog.New(slog.NewTextHandler(&log, nil)))
-	if s := m.state(); !reflect.DeepEqual(s, exporter.NodeState{}) {
+	if s, known := m.state(); known || !reflect.DeepEqual(s, exporter.NodeState{}) {
 		t.Errorf("before the agent: %+v", s)
 	}
 	n, err := 0, error(nil)
@@ -37,13 +37,13 @@ func TestMetricsState(t *testing.T) {
 		Wanted: 4, Armed: 3, LackingContainers: 1, PlantFailures: map[string]uint64{"late": 2},
 		NRIConnected: true, NRIReconnects: 5, NRIBlindSeconds: 1, UnwatchedSeconds: 8, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7},
 	}
-	if s := m.state(); !reflect.DeepEqual(s, want) {
+	if s, known := m.state(); !known || !reflect.DeepEqual(s, want) {
 		t.Errorf("%+v, want %+v", s, want)
 	}
 	err = errors.New("the kernel says no")
 	m.detach()
 	want.NRIBlindSeconds = 2 // asked a last time
-	if s := m.state(); !reflect.DeepEqual(s, want) || n != 2 {
+	if s, known := m.state(); !known || !reflect.DeepEqual(s, want) || n != 2 {
 		t.Errorf("after the agent: %+v, want %+v; asked %d times", s, want, n)
 	}
 	if strings.Count(log.String(), "the kernel says no") != 1 {
@@ -59,7 +59,8 @@ func values(t *testing.T, m *metrics) map[string]int64 {
 		t.Fatal(err)
 	}
 	out := map[string]int64{}
-	for _, metric := range m.meter.PData(mapping, m.state()).ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+	state, _ := m.state()
+	for _, metric := range m.meter.PData(mapping, state).ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
 		for _, p := range metric.Sum().DataPoints().All() {
 			out[metric.Name()] += p.IntValue()
 		}

@@ -108,10 +108,10 @@ func (s *receiverSuite) containersMeanwhile(t *testing.T) {
 		reloaded <- nil
 	}()
 	ids := []string{b.id}
-	for err, done := error(nil), false; !done; {
+	for done := false; !done; {
 		ids = append(ids, s.startAnother(t, b, len(ids)))
 		select {
-		case err = <-reloaded:
+		case err := <-reloaded:
 			if done = true; err != nil {
 				t.Fatal(err)
 			}
