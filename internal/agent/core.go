@@ -124,11 +124,14 @@ func (c *Core) Close() error {
 
 // Run delivers accesses until ctx ends or the sensor is closed; both give nil.
 // When ctx ends, the events that are in the kernel's buffer are delivered first;
-// later ones wait there, up to its size, for another Run. After an error, which
-// says that events can't be read any more, the sensor is of no more use.
+// later ones wait there, up to its size, for another Run. It returns
+// [ErrUndrained] when tokens are touched so fast that this takes longer than the
+// drain time: what is left waits too. After any other error, which says that
+// events can't be read any more, the sensor is of no more use.
 func (c *Core) Run(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- c.read(ctx) }()
+	late := make(chan struct{})
+	go func() { done <- c.read(ctx, late) }()
 	select {
 	case err := <-done:
 		return err
@@ -142,6 +145,14 @@ func (c *Core) Run(ctx context.Context) error {
 		case err := <-done:
 			return err
 		case <-timer.C:
+		}
+		// The ring is never empty while it is filled as fast as it is read.
+		close(late)
+		timer.Reset(time.Second)
+		select {
+		case err := <-done:
+			return err
+		case <-timer.C: // a read that hangs
 			err = fmt.Errorf("not finished after %v", c.drain)
 		}
 	}
@@ -154,7 +165,10 @@ func (c *Core) Run(ctx context.Context) error {
 	return errors.Join(fmt.Errorf("drain events: %w", err), errClose, errRead)
 }
 
-func (c *Core) read(ctx context.Context) error {
+// ErrUndrained says that events are left in the kernel's buffer.
+var ErrUndrained = errors.New("events are left in the kernel: tokens are touched faster than that can be reported")
+
+func (c *Core) read(ctx context.Context, late <-chan struct{}) error {
 	// What has happened is delivered also after ctx has ended.
 	deliver := context.WithoutCancel(ctx)
 	for {
@@ -163,6 +177,11 @@ func (c *Core) read(ctx context.Context) error {
 		switch {
 		case err == nil:
 			c.deliver(deliver, e)
+			select {
+			case <-late:
+				return ErrUndrained
+			default:
+			}
 		case errors.Is(err, os.ErrClosed):
 			return nil
 		case errors.Is(err, bpf.ErrFlushed):
