@@ -105,8 +105,8 @@ type Process struct {
 
 	Comm       string
 	Executable string
-	// Args is the argument vector, Args[0] included. ArgsTruncated says that
-	// the kernel side's bound was hit, and ExecutableTruncated likewise.
+	// Args is the argument vector, Args[0] included. ArgsTruncated says that a
+	// bound on its bytes or their number was hit, ExecutableTruncated likewise.
 	Args                []string
 	ArgsTruncated       bool
 	ExecutableTruncated bool

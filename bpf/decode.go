@@ -48,6 +48,7 @@ func decode(raw []byte) (Event, error) {
 }
 
 func (r *lsmEvent) event() Event {
+	args, cutArgs := arguments(r.Args[:r.ArgsLen])
 	return Event{
 		Kind:                Kind(r.Kind),
 		Placement:           r.Placement,
@@ -76,8 +77,8 @@ func (r *lsmEvent) event() Event {
 		Comm:                cString(r.Comm[:]),
 		Executable:          executable(r.Exe[:r.ExeLen], r.Bits),
 		ExecutableTruncated: r.Bits&(bitExeMissing|bitExeCut) != 0,
-		Args:                arguments(r.Args[:r.ArgsLen]),
-		ArgsTruncated:       r.Bits&bitArgsCut != 0,
+		Args:                args,
+		ArgsTruncated:       r.Bits&bitArgsCut != 0 || cutArgs,
 		ArgsMissing:         r.Bits&bitArgsMissing != 0,
 	}
 }
@@ -110,11 +111,21 @@ func executable(b []byte, bits uint8) string {
 	return p
 }
 
+// MaxArgs bounds how many arguments of a process are kept. An empty one takes a
+// byte in the event and sixteen in Go: without a bound, whoever is watched could
+// choose how much memory an access takes while it waits to be delivered.
+const MaxArgs = 128
+
 // arguments splits what lies between arg_start and arg_end: each argument ends
-// with a NUL, but for one that the bound has cut.
-func arguments(b []byte) []string {
+// with a NUL, but for one that the bound has cut. It says whether there are more
+// than MaxArgs.
+func arguments(b []byte) (args []string, cut bool) {
 	if len(b) == 0 {
-		return nil
+		return nil, false
 	}
-	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+	args = strings.SplitN(strings.TrimSuffix(string(b), "\x00"), "\x00", MaxArgs+1)
+	if len(args) > MaxArgs {
+		return args[:MaxArgs], true
+	}
+	return args, false
 }

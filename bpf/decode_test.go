@@ -172,3 +172,19 @@ func TestObjectsAgree(t *testing.T) {
 		t.Errorf("layouts differ:\n%s", strings.Join(layouts, "\n"))
 	}
 }
+
+// Empty arguments are cheap to pass and dear to keep.
+func TestDecodeManyArguments(t *testing.T) {
+	for _, n := range []int{MaxArgs - 1, MaxArgs, MaxArgs + 1, 1000} {
+		e, err := decode(rawEvent(func(r *lsmEvent) {
+			clear(r.Args[:])
+			r.ArgsLen = uint16(n) //nolint:gosec // small
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(e.Args) != min(n, MaxArgs) || e.ArgsTruncated != (n > MaxArgs) {
+			t.Errorf("%d arguments: %d are kept, truncated %v", n, len(e.Args), e.ArgsTruncated)
+		}
+	}
+}

@@ -50,7 +50,7 @@ type Event struct {
 	// its last components only.
 	ExecutableTruncated bool
 	Args                []string
-	// ArgsTruncated says that the argument vector was longer than the bound,
-	// ArgsMissing that it could not be read (paged out).
+	// ArgsTruncated says that the argument vector was longer than the bounds,
+	// in bytes or MaxArgs, ArgsMissing that it could not be read (paged out).
 	ArgsTruncated, ArgsMissing bool
 }

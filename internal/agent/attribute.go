@@ -106,7 +106,7 @@ type lateArgs struct {
 // answers, and that the kernel side found the page missing is a hint of that.
 func (c *Core) lateArgs(pid int) lateArgs {
 	late, _ := await(c.argsReads, func() lateArgs {
-		args, cut, err := c.proc.Args(pid, maxLateArgs)
+		args, cut, err := c.proc.Args(pid, maxLateArgs, bpf.MaxArgs)
 		if err != nil {
 			return lateArgs{}
 		}

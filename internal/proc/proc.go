@@ -89,9 +89,9 @@ func (fs FS) Executable(pid int) (string, error) {
 	return strings.TrimSuffix(p, " (deleted)"), nil
 }
 
-// Args returns the argument vector, of which at most limit bytes are read, and
-// whether there was more.
-func (fs FS) Args(pid, limit int) (args []string, truncated bool, err error) {
+// Args returns the argument vector, of which at most limit bytes are read and
+// most arguments kept, and whether there was more.
+func (fs FS) Args(pid, limit, most int) (args []string, truncated bool, err error) {
 	f, err := os.Open(fs.path(pid, "cmdline"))
 	if err != nil {
 		return nil, false, fmt.Errorf("arguments of process %d: %w", pid, err)
@@ -108,6 +108,9 @@ func (fs FS) Args(pid, limit int) (args []string, truncated bool, err error) {
 		return nil, false, nil // a kernel thread or a zombie
 	}
 	for arg := range bytes.SplitSeq(bytes.TrimSuffix(b, []byte{0}), []byte{0}) {
+		if len(args) == most {
+			return args, true, nil
+		}
 		args = append(args, string(arg))
 	}
 	return args, truncated, nil

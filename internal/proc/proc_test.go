@@ -55,20 +55,20 @@ func TestArgs(t *testing.T) {
 		"8/cmdline": "",
 		"9/cmdline": "0123456789",
 	})
-	args, cut, err := fs.Args(7, 100)
+	args, cut, err := fs.Args(7, 100, 100)
 	if err != nil || cut || !slices.Equal(args, []string{"cat", "/etc/passwd", ""}) {
 		t.Errorf("got %q, %v, %v", args, cut, err)
 	}
-	if args, cut, err = fs.Args(8, 100); err != nil || cut || args != nil {
+	if args, cut, err = fs.Args(8, 100, 100); err != nil || cut || args != nil {
 		t.Errorf("kernel thread: %q, %v, %v", args, cut, err)
 	}
-	if args, cut, err = fs.Args(9, 4); err != nil || !cut || !slices.Equal(args, []string{"0123"}) {
+	if args, cut, err = fs.Args(9, 4, 100); err != nil || !cut || !slices.Equal(args, []string{"0123"}) {
 		t.Errorf("cut: %q, %v, %v", args, cut, err)
 	}
-	if args, cut, err = fs.Args(9, 10); err != nil || cut || !slices.Equal(args, []string{"0123456789"}) {
+	if args, cut, err = fs.Args(9, 10, 100); err != nil || cut || !slices.Equal(args, []string{"0123456789"}) {
 		t.Errorf("at the limit: %q, %v, %v", args, cut, err)
 	}
-	if _, _, err = fs.Args(10, 4); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err = fs.Args(10, 4, 100); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("gone: %v", err)
 	}
 }
@@ -120,10 +120,10 @@ func TestLive(t *testing.T) {
 	}
 	// exec closes the descriptor by which Start notices it before it sets the
 	// arguments up.
-	args, _, err := fs.Args(pid, 4096)
+	args, _, err := fs.Args(pid, 4096, 100)
 	for deadline := time.Now().Add(10 * time.Second); err == nil && len(args) == 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
-		args, _, err = fs.Args(pid, 4096)
+		args, _, err = fs.Args(pid, 4096, 100)
 	}
 	if err != nil || !slices.Equal(args, []string{"sleep", "60"}) {
 		t.Errorf("args: %q, %v", args, err)
