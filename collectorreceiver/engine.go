@@ -34,16 +34,20 @@ type engine struct {
 type settings struct {
 	stateDir string
 	sensor   config.Sensor
-	queue    int
 }
 
-// openEngine attaches to the kernel. log is where it says how.
-func openEngine(h *host, s settings, log relay) (_ *engine, err error) {
-	e := &engine{settings: s, log: log, meter: exporter.NewMeter(time.Now)}
-	e.out = exporter.NewPData(exporter.PDataOptions{
-		Logger: log.logger(), Queue: s.queue, LongestWait: h.longestWait,
+// newPData makes the way out of an engine.
+func newPData(h *host, queue int, log relay) *exporter.PData {
+	return exporter.NewPData(exporter.PDataOptions{
+		Logger: log.logger(), Queue: queue, LongestWait: h.longestWait,
 		Permanent: consumererror.IsPermanent, LeftLogs: leftLogs, LeftTraces: leftTraces,
 	})
+}
+
+// openEngine attaches to the kernel. log is where it says how. The counts of the
+// kernel side begin anew, and so does what is measured with them.
+func openEngine(h *host, s settings, log relay, out *exporter.PData) (_ *engine, err error) {
+	e := &engine{settings: s, log: log, out: out, meter: exporter.NewMeter(time.Now)}
 	var refused []agent.ModeAttempt
 	e.sensor, refused, err = h.open(agent.SensorOptions{Mode: s.sensor.Mode, RingBytes: s.sensor.RingBytes, MaxWatches: s.sensor.MaxWatches})
 	if err != nil {
@@ -51,6 +55,7 @@ func openEngine(h *host, s settings, log relay) (_ *engine, err error) {
 	}
 	e.core, err = agent.NewCore(agent.CoreOptions{
 		Sensor: e.sensor, Sink: e, Log: log.logger(), MaxPlacements: s.sensor.MaxWatches,
+		DrainTimeout: h.drain,
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.sensor.Close())
@@ -68,12 +73,28 @@ func (e *engine) Deliver(ctx context.Context, a beesting.Access) error {
 	return e.out.Deliver(ctx, a)
 }
 
-// close detaches from the kernel, after which nothing is watched any more, and
-// gives up what is not delivered.
-func (e *engine) close() error {
-	lost := e.out.Close()
-	if lost > 0 {
+// retire queues what the kernel has, and detaches: nothing is watched any more.
+// It is for an engine that is parked.
+func (e *engine) retire() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	e.detach(e.core.Run(ctx))
+}
+
+// close detaches and gives up what is not delivered.
+func (e *engine) close() {
+	e.detach(nil)
+	e.giveUp()
+}
+
+func (e *engine) detach(err error) {
+	if err := errors.Join(err, e.core.Close(), e.sensor.Close()); err != nil {
+		e.log.logger().Error("detaching from the kernel", slog.Any("error", err))
+	}
+}
+
+func (e *engine) giveUp() {
+	if lost := e.out.Close(); lost > 0 {
 		e.log.logger().Error("telemetry given up: the receiver has ended", slog.Int("accesses", lost))
 	}
-	return errors.Join(e.core.Close(), e.sensor.Close())
 }

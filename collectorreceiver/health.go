@@ -2,6 +2,7 @@ package collectorreceiver
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -21,7 +22,8 @@ const partRuntime = "runtime"
 // health makes one component status of the troubles of several parts and
 // reports it for every component, when it changes. Safe for concurrent use.
 type health struct {
-	now func() time.Time
+	now   func() time.Time
+	after time.Duration // refusedFor, but for tests
 
 	mu       sync.Mutex
 	hosts    map[*member]component.Host
@@ -32,17 +34,23 @@ type health struct {
 }
 
 func newHealth(now func() time.Time) *health {
-	return &health{now: now, hosts: map[*member]component.Host{}, troubles: map[string]error{}, since: map[string]time.Time{}}
+	return &health{now: now, after: refusedFor, hosts: map[*member]component.Host{}, troubles: map[string]error{}, since: map[string]time.Time{}}
 }
 
 // add begins to report for a component, with what has been reported for others.
-func (h *health) add(m *member, host component.Host) {
+// The error is the one that fatal was called with: during Start it must be told
+// by Start, as nobody takes a status up before everything has been started.
+func (h *health) add(m *member, host component.Host) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.broken != nil {
+		return h.broken
+	}
 	h.hosts[m] = host
-	if h.broken == nil && len(h.troubles) > 0 {
+	if len(h.troubles) > 0 {
 		componentstatus.ReportStatus(host, h.event())
 	}
+	return nil
 }
 
 // remove ends reporting for a component: it is being shut down, and what is
@@ -78,9 +86,28 @@ func (h *health) delivery(signal string, err error) {
 	if _, lasting := h.since[signal]; !lasting {
 		h.since[signal] = h.now()
 	}
-	if h.now().Sub(h.since[signal]) >= refusedFor {
+	if h.now().Sub(h.since[signal]) >= h.after {
 		h.troubles[signal] = err
 		h.report()
+	}
+}
+
+// errNoAnswer says that a pipeline holds the receiver up, as a full queue with
+// block_on_overflow does.
+var errNoAnswer = errors.New("the pipeline does not answer")
+
+// push watches over a hand-over to a pipeline until the result is called with
+// what the pipeline said.
+func (h *health) push(signal string) (done func(error)) {
+	late := time.AfterFunc(h.after, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.troubles[signal] = fmt.Errorf("%s: %w", signal, errNoAnswer)
+		h.report()
+	})
+	return func(err error) {
+		late.Stop()
+		h.delivery(signal, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package collectorreceiver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 
+	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/check"
 	"github.com/beesting-otel/beesting/internal/config"
@@ -35,8 +35,8 @@ type host struct {
 	preflight func(config.Config) ([]check.Row, error)
 	env       config.Environment
 	linger    time.Duration
-	// longestWait is as in exporter.PDataOptions.
-	longestWait time.Duration
+	// longestWait is as in exporter.PDataOptions, drain as in agent.CoreOptions.
+	longestWait, drain time.Duration
 
 	mu     sync.Mutex
 	nodes  map[component.ID]*node
@@ -80,7 +80,11 @@ func (h *host) join(m *member, reporter component.Host) error {
 		return fmt.Errorf("receiver %s: already shut down", g.id)
 	}
 	n.members[m] = true
-	n.health.add(m, reporter)
+	if err := n.health.add(m, reporter); err != nil {
+		g.err = err // it has ended as soon as it began
+		h.part(context.Background(), n, m)
+		return err
+	}
 	return nil
 }
 
@@ -93,6 +97,9 @@ func (h *host) start(g *group) (*node, error) {
 			return nil, fmt.Errorf("receiver %s: runs in this process with another configuration", g.id)
 		}
 		return n, n.attach(g)
+	}
+	for other := range h.nodes {
+		return nil, fmt.Errorf("receiver %s: %s runs in this process already, and a node has room for one", g.id, other)
 	}
 	c, err := g.cfg.resolve(h.env)
 	if err != nil {
@@ -108,7 +115,8 @@ func (h *host) start(g *group) (*node, error) {
 		h.nodes[g.id] = n
 		return n, nil
 	case e.last == nil: // nothing is known or watched yet
-		return nil, errors.Join(err, e.close())
+		e.close()
+		return nil, err
 	default:
 		h.park(e)
 		return nil, err
@@ -116,64 +124,79 @@ func (h *host) start(g *group) (*node, error) {
 }
 
 // engine returns the parked engine if it can be used with this configuration,
-// else a new one.
+// else a new one, with what the parked one has not delivered.
 func (h *host) engine(c config.Config, g *group) (*engine, error) {
-	want := settings{stateDir: c.StateDir, sensor: c.Sensor, queue: g.cfg.QueueSize}
-	e := h.unpark()
-	if e != nil {
-		e.log.set(g.set.Logger)
+	want := settings{stateDir: c.StateDir, sensor: c.Sensor}
+	log := newRelay()
+	out := newPData(h, g.cfg.QueueSize, log)
+	if e := h.unpark(); e != nil {
+		log, out = e.log, e.out
+		log.set(g.set.Logger)
+		out.Resize(g.cfg.QueueSize)
 		if e.settings == want {
 			g.set.Logger.Info("goes on with what was watched before")
 			return e, nil
 		}
-		e.log.logger().Warn("settings of the sensor have changed: nothing is watched until it is attached again")
-		if err := e.close(); err != nil {
-			e.log.logger().Error("detach from the kernel", slog.Any("error", err))
-		}
+		log.logger().Warn("settings of the sensor have changed: nothing is watched until it is attached again")
+		e.retire()
 	}
+	log.set(g.set.Logger)
+	e, err := h.attach(c, want, log, out)
+	if err != nil {
+		if lost := out.Close(); lost > 0 {
+			log.logger().Error("telemetry given up: the sensor can't be attached again", slog.Int("accesses", lost))
+		}
+		return nil, err
+	}
+	return e, nil
+}
+
+// attach makes an engine, after a look at the machine.
+func (h *host) attach(c config.Config, want settings, log relay, out *exporter.PData) (*engine, error) {
 	warnings, err := h.preflight(c)
 	if err != nil {
 		return nil, err
 	}
-	log := newRelay()
-	log.set(g.set.Logger)
 	for _, row := range warnings {
 		log.logger().Warn("this machine", slog.String("check", row.Name), slog.String("found", row.Detail), slog.String("advice", row.Advice))
 	}
-	return openEngine(h, want, log)
+	return openEngine(h, want, log, out)
 }
 
 // leave is the Shutdown of a member.
-func (h *host) leave(ctx context.Context, m *member) error {
+func (h *host) leave(ctx context.Context, m *member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n := h.nodes[m.group.id]
-	if n == nil || !n.members[m] {
-		return nil
+	n := m.group.node
+	if m.gone || n == nil || h.nodes[m.group.id] != n {
+		return
 	}
+	m.gone = true
+	// It may not have been started when another one of its group was, which
+	// gives its pipeline its due all the same.
+	h.part(ctx, n, m)
+}
+
+// part takes a member out of a node, which ends with the last one. An error is
+// for the log: one from Shutdown would end a Collector that is reloading.
+func (h *host) part(ctx context.Context, n *node, m *member) {
 	delete(n.members, m)
 	n.health.remove(m)
 	if len(n.members) > 0 {
 		n.detach(ctx, m, h)
-		return nil
+		return
 	}
-	delete(h.nodes, m.group.id)
-	usable, err := n.stop(ctx, m)
-	if !usable {
-		return errors.Join(err, n.engine.close())
+	delete(h.nodes, n.group.id)
+	if n.stop(ctx, m) {
+		h.park(n.engine)
+	} else {
+		n.engine.close()
 	}
-	h.park(n.engine)
-	return err
 }
 
-// park keeps e for a successor, for a while. One that is there already, of
-// another receiver, has to make room.
+// park keeps e for a successor, for a while. There is one at a time, as there is
+// one node.
 func (h *host) park(e *engine) {
-	if old := h.unpark(); old != nil {
-		if err := old.close(); err != nil {
-			old.log.logger().Error("detach from the kernel", slog.Any("error", err))
-		}
-	}
 	h.parked = e
 	h.timer = time.AfterFunc(h.linger, func() { h.expire(e) })
 }
@@ -206,7 +229,6 @@ func (h *host) expire(e *engine) {
 		return
 	}
 	h.unpark()
-	if err := e.close(); err != nil {
-		e.log.logger().Error("detach from the kernel", slog.Any("error", err))
-	}
+	e.retire()
+	e.giveUp()
 }

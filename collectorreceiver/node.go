@@ -35,6 +35,7 @@ type node struct {
 	members   map[*member]bool
 	forget    map[string]*time.Timer // of signals that lost their component
 	until     time.Time              // by when the members that leave now must have delivered
+	left      time.Time              // when one of them last did
 
 	cancel  context.CancelFunc
 	ran     chan struct{} // closed when the agent's run has ended, with err
@@ -70,6 +71,11 @@ func newNode(g *group, c config.Config, e *engine) (_ *node, err error) {
 	}
 	if err := n.attach(g); err != nil {
 		n.telemetry.Shutdown()
+		ended, end := context.WithCancel(context.Background())
+		end()
+		for _, signal := range []string{signalLogs, signalTraces} {
+			e.out.Detach(ended, signal)
+		}
 		return nil, errors.Join(err, n.agent.Close())
 	}
 	n.drop(g)
@@ -155,18 +161,26 @@ func (n *node) deliver(g *group, signal string) error {
 	return nil
 }
 
-// together is how soon after one member's time is up another counts as leaving
-// with it.
-const together = time.Second
+// together is how soon after one member has left another counts as leaving with
+// it, and least what each of them has for its own pipeline in any case.
+const (
+	together = time.Second
+	least    = 500 * time.Millisecond
+)
 
 // window bounds what members that leave one after the other may take: the time
 // that the configuration gives is for all of them, since all of them deliver
-// until each has left.
+// until each has left. A pipeline that refuses leaves the others the least.
 func (n *node) window(ctx context.Context) (context.Context, context.CancelFunc) {
-	if now := time.Now(); now.After(n.until.Add(together)) {
-		n.until = now.Add(n.group.cfg.ShutdownTimeout)
+	now, whole := time.Now(), n.group.cfg.ShutdownTimeout
+	if now.After(n.left.Add(together)) {
+		n.until = now.Add(whole)
 	}
-	return context.WithDeadline(ctx, n.until)
+	until := n.until
+	if enough := now.Add(min(least, whole)); until.Before(enough) {
+		until = enough
+	}
+	return context.WithDeadline(ctx, until)
 }
 
 // detach ends the delivery of one signal while the others go on. What is queued
@@ -174,6 +188,7 @@ func (n *node) window(ctx context.Context) (context.Context, context.CancelFunc)
 func (n *node) detach(ctx context.Context, m *member, h *host) {
 	ctx, cancel := n.window(ctx)
 	defer cancel()
+	defer func() { n.left = time.Now() }()
 	if m.signal == signalMetrics {
 		n.metrics.once(ctx)
 		n.metrics.set(nil)
@@ -195,9 +210,10 @@ func (n *node) keep(signal string) {
 // stop ends all that runs with the last member, delivers what is there for as
 // long as the configuration allows, and says whether the engine can be used
 // again.
-func (n *node) stop(ctx context.Context, last *member) (usable bool, err error) {
+func (n *node) stop(ctx context.Context, last *member) (usable bool) {
 	ctx, cancel := n.window(ctx)
 	defer cancel()
+	log := n.engine.log.logger()
 	// First, with the runtime still connected: containers that are created after
 	// the agent's end get no tokens.
 	n.sync(ctx)
@@ -205,19 +221,22 @@ func (n *node) stop(ctx context.Context, last *member) (usable bool, err error) 
 	n.cancel()
 	<-n.ran
 	n.metrics.stop(ctx)
+	var err error
 	if ctx.Err() == nil { // what came in the meantime
 		err = n.deliver(last.group, last.signal)
 	}
 	for _, signal := range []string{signalLogs, signalTraces} {
 		n.keep(signal)
 		if left := n.engine.out.Detach(ctx, signal); left > 0 {
-			n.engine.log.logger().Warn("telemetry not delivered: lost unless the receiver is started again in this process",
-				"signal", signal, "accesses", left)
+			log.Warn("telemetry not delivered: lost unless the receiver is started again in this process", "signal", signal, "accesses", left)
 		}
 	}
 	n.telemetry.Shutdown()
 	n.engine.last = n.agent
-	return n.err == nil, errors.Join(err, n.err, n.agent.Close())
+	if err := errors.Join(err, n.err, n.agent.Close()); err != nil {
+		log.Error("the receiver's end", "error", err)
+	}
+	return n.err == nil || errors.Is(n.err, agent.ErrUndrained)
 }
 
 // sync waits until what was touched before it is queued. Its only error says

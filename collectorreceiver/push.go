@@ -17,9 +17,10 @@ func (n *node) pushLogs(next consumer.Logs) func(context.Context, plog.Logs) err
 	return func(ctx context.Context, ld plog.Logs) error {
 		count := ld.LogRecordCount() // it is the pipeline's to change then
 		ctx = n.obs.StartLogsOp(ctx)
+		done := n.health.push(signalLogs)
 		err := next.ConsumeLogs(ctx, ld)
 		n.obs.EndLogsOp(ctx, metadata.Type.String(), count, err)
-		n.health.delivery(signalLogs, err)
+		done(err)
 		return err
 	}
 }
@@ -28,9 +29,10 @@ func (n *node) pushTraces(next consumer.Traces) func(context.Context, ptrace.Tra
 	return func(ctx context.Context, td ptrace.Traces) error {
 		count := td.SpanCount()
 		ctx = n.obs.StartTracesOp(ctx)
+		done := n.health.push(signalTraces)
 		err := next.ConsumeTraces(ctx, td)
 		n.obs.EndTracesOp(ctx, metadata.Type.String(), count, err)
-		n.health.delivery(signalTraces, err)
+		done(err)
 		return err
 	}
 }

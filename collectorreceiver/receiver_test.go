@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
+	"github.com/beesting-otel/beesting/internal/agent"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -82,13 +83,12 @@ func TestSecondReceiver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := comp.Start(t.Context(), componenttest.NewNopHost()); err == nil || !strings.Contains(err.Error(), "state") {
+	if err := comp.Start(t.Context(), componenttest.NewNopHost()); err == nil || !strings.Contains(err.Error(), "room for one") {
 		t.Errorf("another name: %v", err)
 	}
 	if err := comp.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
-	h.sensors = h.sensors[:1]
 	p.want(t, 1, h.touch(3), signalLogs, signalTraces)
 	c.shutdown()
 }
@@ -174,7 +174,12 @@ func TestHealth(t *testing.T) {
 	h := newHealth(func() time.Time { return now })
 	var s statuses
 	m := &member{}
-	h.add(m, &s)
+	add := func(m *member, s *statuses) {
+		if err := h.add(m, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(m, &s)
 	h.delivery(signalLogs, errRefused)
 	now = now.Add(refusedFor - time.Second)
 	h.delivery(signalLogs, errRefused)
@@ -187,7 +192,7 @@ func TestHealth(t *testing.T) {
 	}
 	h.runtime(errors.New("gone"))
 	var late statuses
-	h.add(&member{}, &late)
+	add(&member{}, &late)
 	h.delivery(signalLogs, nil)
 	h.runtime(nil)
 	h.runtime(nil)
@@ -206,5 +211,47 @@ func TestHealth(t *testing.T) {
 	}
 	if !late.has(componentstatus.StatusRecoverableError, "memory is short") || !late.has(componentstatus.StatusRecoverableError, "gone") {
 		t.Errorf("a component that came later heard %v", late.got)
+	}
+}
+
+// A pipeline that blocks, as a full queue with block_on_overflow does, is in
+// trouble as one that refuses is.
+func TestHealthOfABlockedPipeline(t *testing.T) {
+	h := newHealth(time.Now)
+	h.after = 5 * time.Millisecond
+	var s statuses
+	if err := h.add(&member{}, &s); err != nil {
+		t.Fatal(err)
+	}
+	done := h.push(signalLogs)
+	eventually(t, "a trouble", func() bool {
+		return s.has(componentstatus.StatusRecoverableError, "logs: the pipeline does not answer")
+	})
+	done(nil)
+	if !s.has(componentstatus.StatusOK, "") {
+		t.Errorf("statuses %v, want OK after the answer", s.got)
+	}
+}
+
+// A sensor that breaks at once fails Start, or ends the Collector: never neither.
+func TestSensorBreaksAtOnce(t *testing.T) {
+	for range 100 {
+		h := newTestHost(t)
+		open := h.open
+		h.open = func(o agent.SensorOptions) (agent.Sensor, []agent.ModeAttempt, error) {
+			s, refused, err := open(o)
+			h.sensors[len(h.sensors)-1].Errs <- errors.New("bad ring")
+			return s, refused, err
+		}
+		c, err := h.load(&pipelines{}, h.config())
+		if err == nil {
+			eventually(t, "a fatal status", func() bool { return c.statuses.has(componentstatus.StatusFatalError, "bad ring") })
+		} else if !strings.Contains(err.Error(), "bad ring") {
+			t.Errorf("start: %v", err)
+		}
+		c.shutdown()
+		if len(h.nodes) > 0 || h.parked != nil {
+			t.Error("something is left")
+		}
 	}
 }

@@ -126,6 +126,29 @@ func TestReloadKeepsWhatIsQueued(t *testing.T) {
 	}
 }
 
+// A queue is made larger when the back end is away: what is in it stays.
+func TestReloadWithALargerQueue(t *testing.T) {
+	h := newTestHost(t)
+	cfg := h.config()
+	cfg.QueueSize, cfg.ShutdownTimeout = 200, time.Millisecond
+	c := h.mustLoad(&pipelines{err: errRefused}, cfg, signalLogs)
+	h.touch(100)
+	out := h.nodes[c.components[0].(*member).group.id].engine.out
+	eventually(t, "accesses", func() bool { return out.Stats().Logs.Queued == 100 })
+	c.shutdown()
+	cfg = h.config()
+	cfg.QueueSize = 400
+	cfg.Sensor.MaxWatches = 7 // and another sensor
+	h.touch(50)               // which the old one has in its ring
+	p := &pipelines{}
+	c = h.mustLoad(p, cfg, signalLogs)
+	p.want(t, 1, 150, signalLogs)
+	c.shutdown()
+	if len(h.sensors) != 2 {
+		t.Errorf("attached %d times, want 2", len(h.sensors))
+	}
+}
+
 // A failed start leaves what was there before for the next one.
 func TestReloadFails(t *testing.T) {
 	h := newTestHost(t)

@@ -1,8 +1,15 @@
+//go:build linux
+
 package collectorreceiver
 
 import (
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+
+	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
 )
 
 // The time for delivery at the end is for all components of a receiver together:
@@ -81,4 +88,125 @@ func TestShutdownEndsTheAgentLast(t *testing.T) {
 	p.refuse(nil)
 	<-done
 	p.want(t, 1, 20, signalLogs)
+}
+
+// A pipeline that refuses has no part of the time of one that accepts.
+func TestShutdownWhileOneRefuses(t *testing.T) {
+	h := newTestHost(t)
+	cfg := h.config()
+	cfg.ShutdownTimeout = 500 * time.Millisecond
+	bad, good := &pipelines{err: errRefused}, &pipelines{}
+	f := newFactory(h.host)
+	set := receivertest.NewNopSettings(metadata.Type)
+	logs, err := create(t.Context(), f, set, cfg, good, signalLogs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	traces, err := create(t.Context(), f, set, cfg, bad, signalTraces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []component.Component{logs, traces} {
+		if err := c.Start(t.Context(), &statuses{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := h.touch(10)
+	if err := traces.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	n += h.touch(300)
+	if err := logs.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	good.want(t, 1, n, signalLogs)
+}
+
+// The end of all members, soon after one of them was made again, has its own time.
+func TestShutdownSoonAfterAReload(t *testing.T) {
+	h := newTestHost(t)
+	config := func() *Config {
+		cfg := h.config()
+		cfg.ShutdownTimeout = time.Second
+		return cfg
+	}
+	p := &pipelines{}
+	c := h.mustLoad(p, config(), signalLogs, signalTraces)
+	c.shutdown(signalTraces)
+	again := h.mustLoad(p, config(), signalTraces)
+	time.Sleep(1500 * time.Millisecond)
+	n := h.touch(300)
+	c.shutdown(signalLogs)
+	again.shutdown()
+	if logs, traces := p.counts(); logs != n || traces != n {
+		t.Errorf("%d logs and %d traces of %d", logs, traces, n)
+	}
+}
+
+// A token that is opened in a loop ends neither a Collector that reloads nor the
+// sensor.
+func TestShutdownUnderAFlood(t *testing.T) {
+	h := newTestHost(t)
+	h.drain = 50 * time.Millisecond
+	p := &pipelines{}
+	cfg := h.config()
+	cfg.ShutdownTimeout = 100 * time.Millisecond
+	c := h.mustLoad(p, cfg, signalLogs)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				h.touch(1)
+			}
+		}
+	}()
+	eventually(t, "accesses", func() bool { logs, _ := p.counts(); return logs > 0 })
+	go func() { // what blocks the flood when nobody reads any more
+		time.Sleep(time.Second)
+		close(stop)
+	}()
+	c.shutdown()
+	c = h.mustLoad(p, h.config(), signalLogs)
+	<-stopped
+	p.want(t, 1, h.touched, signalLogs)
+	c.shutdown()
+	if len(h.sensors) != 1 {
+		t.Errorf("attached %d times", len(h.sensors))
+	}
+}
+
+// A component that is shut down without having been started, after another of
+// its group was, gives its pipeline nothing any more.
+func TestShutdownWithoutStart(t *testing.T) {
+	h := newTestHost(t)
+	f, cfg, p := newFactory(h.host), h.config(), &pipelines{}
+	set := receivertest.NewNopSettings(metadata.Type)
+	logs, err := create(t.Context(), f, set, cfg, p, signalLogs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	traces, err := create(t.Context(), f, set, cfg, p, signalTraces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := traces.Start(t.Context(), &statuses{}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := logs.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	n := h.touch(3)
+	p.want(t, 1, n, signalTraces)
+	if got, _ := p.counts(); got != 0 {
+		t.Errorf("%d records went to a pipeline whose receiver is shut down", got)
+	}
+	if err := traces.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

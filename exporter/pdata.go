@@ -156,6 +156,16 @@ func (p *PData) Forget(signal string) (lost int) {
 	return lost
 }
 
+// Resize changes how many accesses of each signal may wait; DefaultQueue if 0.
+// What is queued stays.
+func (p *PData) Resize(queue int) {
+	if queue <= 0 {
+		queue = DefaultQueue
+	}
+	p.logs.queue.resize(queue)
+	p.traces.queue.resize(queue)
+}
+
 func (p *PData) signal(name string) *delivery {
 	switch name {
 	case SignalLogs:

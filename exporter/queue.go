@@ -34,10 +34,10 @@ type source interface {
 // queue is a bounded FIFO in memory. When it is full the newest access is
 // turned away: what came first tells how it began.
 type queue struct {
-	limit int
-	wake  chan struct{} // holds a token when something changed
+	wake chan struct{} // holds a token when something changed
 
 	mu       sync.Mutex
+	limit    int
 	items    []*beesting.Access
 	closed   bool // nothing is accepted any more
 	draining bool // Next gives what is left, and doesn't wait for more
@@ -46,6 +46,14 @@ type queue struct {
 
 func newQueue(limit int) *queue {
 	return &queue{limit: limit, wake: make(chan struct{}, 1)}
+}
+
+// resize changes how much there is room for. What is queued stays, also where it
+// is more than that.
+func (q *queue) resize(limit int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.limit = limit
 }
 
 // put appends a and never waits. Not accepted means that the queue is full, or
