@@ -61,7 +61,7 @@ func (s *receiverSuite) fullReload(t *testing.T) {
 	registered := s.col.Count("registered with the runtime")
 	changed := usual()
 	changed.args, changed.more = "redacted", moreTokens
-	touching := s.startTouching(pace, 0)
+	touching := s.startTouching(t, pace, 0)
 	begin := time.Now()
 	for i, v := range []setting{changed, changed, usual(), usual(), changed} {
 		s.refuseIf(t, i == 2) // what is queued has to go from one receiver to the next
@@ -313,7 +313,7 @@ func (s *receiverSuite) partialReload(t *testing.T) {
 	s.reload(t, changed, collectorproc.Partial)
 	before := s.holds(t)
 	s.allArrived(t, s.touches(), s.touches())
-	touching := s.startTouching(pace, 0)
+	touching := s.startTouching(t, pace, 0)
 	begin := time.Now()
 	for i, v := range []setting{usual(), changed, usual(), changed} {
 		s.refuseIf(t, i == 2) // what is queued has to go from one receiver to the next
@@ -340,7 +340,7 @@ func (s *receiverSuite) membership(t *testing.T) {
 	without.pipelines = []string{"logs", "metrics"}
 	s.reload(t, usual(), "")
 	s.allArrived(t, s.touches(), s.touches())
-	touching := s.startTouching(pace, 0)
+	touching := s.startTouching(t, pace, 0)
 	s.reload(t, without, collectorproc.Partial)
 	out, before := s.touches(), s.spans(t)
 	time.Sleep(2 * time.Second)

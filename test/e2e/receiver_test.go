@@ -51,7 +51,10 @@ func TestReceiver(t *testing.T) {
 func (s *receiverSuite) ready(t *testing.T, fence, afterFailure bool) {
 	t.Helper()
 	s.back.SetAway(false)
-	if !s.col.Running() {
+	if afterFailure {
+		if err := s.col.Kill(); err != nil {
+			t.Fatal(err)
+		}
 		s.start(t, usual())
 	}
 	if fence && s.fence == nil {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -53,7 +54,7 @@ func (s *receiverSuite) touches() int {
 func (s *receiverSuite) touchMany(t *testing.T, n int, interval time.Duration) (from, to int) {
 	t.Helper()
 	begin := time.Now()
-	r := s.startTouching(interval, n)
+	r := s.startTouching(t, interval, n)
 	from, to = r.wait(t)
 	took := time.Since(begin)
 	t.Logf("%d touches in %.1f s, %.0f a second", to-from, took.Seconds(), float64(to-from)/took.Seconds())
@@ -67,14 +68,22 @@ func (s *receiverSuite) touchMany(t *testing.T, n int, interval time.Duration) (
 type touching struct {
 	from, to int
 	longest  time.Duration // between two touches
+	stop     func()        // told to end; may be called again
 	quit     chan struct{}
 	done     chan struct{}
 	err      error
 }
 
-// startTouching makes most touches, or goes on until told to end if most is 0.
-func (s *receiverSuite) startTouching(interval time.Duration, most int) *touching {
+// startTouching makes most touches, or goes on until told to end if most is 0,
+// and no longer than the test.
+func (s *receiverSuite) startTouching(t *testing.T, interval time.Duration, most int) *touching {
+	t.Helper()
 	r := &touching{quit: make(chan struct{}), done: make(chan struct{})}
+	r.stop = sync.OnceFunc(func() { close(r.quit) })
+	t.Cleanup(func() {
+		r.stop()
+		<-r.done
+	})
 	go func() {
 		defer close(r.done)
 		runtime.LockOSThread() // and not unlocked: the thread with the odd name ends
@@ -104,7 +113,7 @@ func (s *receiverSuite) startTouching(interval time.Duration, most int) *touchin
 // end stops it and returns the range of its touches.
 func (r *touching) end(t *testing.T) (from, to int) {
 	t.Helper()
-	close(r.quit)
+	r.stop()
 	return r.wait(t)
 }
 
