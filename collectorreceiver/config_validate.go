@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxQueueSize keeps the queues of both signals under 4 GiB; an access takes
-	// 1 to 2 KiB.
+	// maxQueueSize keeps what both signals wait for to about 8 GiB at the worst;
+	// an access takes 1 to 2 KiB as a rule, 8 KiB at most.
 	maxQueueSize = 1 << 20
 	// Below these a number without a unit was written, which the Collector
 	// takes for nanoseconds.

@@ -14,7 +14,7 @@ import (
 var ErrQueueFull = errors.New("queue is full")
 
 // DefaultQueue is the default of OTLPOptions.Queue. An access takes 1 to 2 KiB
-// in it, once for both signals.
+// in it as a rule and 8 KiB at most, once for both signals.
 const DefaultQueue = 16384
 
 // OTLPOptions configures [NewOTLP].
