@@ -61,7 +61,7 @@ type receiverSuite struct {
 }
 
 // shutdownTimeout is how long the receiver may go on delivering at its end.
-const shutdownTimeout = 5 * time.Second
+const shutdownTimeout = 8 * time.Second
 
 // receiverConfiguration has nothing in it that keeps or repeats telemetry but
 // the receiver: what the second Collector answers is what the receiver is told.
