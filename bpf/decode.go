@@ -111,11 +111,6 @@ func executable(b []byte, bits uint8) string {
 	return p
 }
 
-// MaxArgs bounds how many arguments of a process are kept. An empty one takes a
-// byte in the event and sixteen in Go: without a bound, whoever is watched could
-// choose how much memory an access takes while it waits to be delivered.
-const MaxArgs = 128
-
 // arguments splits what lies between arg_start and arg_end: each argument ends
 // with a NUL, but for one that the bound has cut. It says whether there are more
 // than MaxArgs.

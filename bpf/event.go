@@ -54,3 +54,8 @@ type Event struct {
 	// in bytes or MaxArgs, ArgsMissing that it could not be read (paged out).
 	ArgsTruncated, ArgsMissing bool
 }
+
+// MaxArgs bounds how many arguments of a process are kept. An empty one takes a
+// byte in the event and sixteen in Go: without a bound, whoever is watched could
+// choose how much memory an access takes while it waits to be delivered.
+const MaxArgs = 128

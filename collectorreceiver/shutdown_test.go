@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
+	"github.com/beesting-otel/beesting/internal/agent"
 )
 
 // The time for delivery at the end is for all components of a receiver together:
@@ -147,32 +148,23 @@ func TestShutdownSoonAfterAReload(t *testing.T) {
 // sensor.
 func TestShutdownUnderAFlood(t *testing.T) {
 	h := newTestHost(t)
-	h.drain = 50 * time.Millisecond
+	h.drain = 20 * time.Millisecond
 	p := &pipelines{}
 	cfg := h.config()
 	cfg.ShutdownTimeout = 100 * time.Millisecond
+	open := h.open
+	h.open = func(o agent.SensorOptions) (agent.Sensor, []agent.ModeAttempt, error) {
+		s, refused, err := open(o)
+		h.sensors[0].Flood(true) // from the first read on
+		return s, refused, err
+	}
 	c := h.mustLoad(p, cfg, signalLogs)
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				h.touch(1)
-			}
-		}
-	}()
 	eventually(t, "accesses", func() bool { logs, _ := p.counts(); return logs > 0 })
-	go func() { // what blocks the flood when nobody reads any more
-		time.Sleep(time.Second)
-		close(stop)
-	}()
 	c.shutdown()
+	n := h.sensors[0].Flood(false)
 	c = h.mustLoad(p, h.config(), signalLogs)
-	<-stopped
-	p.want(t, 1, h.touched, signalLogs)
+	h.sensors[0].Touch(1, n+1)
+	p.want(t, 1, n+1, signalLogs)
 	c.shutdown()
 	if len(h.sensors) != 1 {
 		t.Errorf("attached %d times", len(h.sensors))

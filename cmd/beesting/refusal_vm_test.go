@@ -80,12 +80,15 @@ func TestNoPermission(t *testing.T) {
 // user can reach. A link, as a VM's memory has no room for copies.
 func asNobody(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	dir, err := os.MkdirTemp("/", "nobody")
+	dir, err := os.MkdirTemp(os.TempDir(), "nobody") // open to all, and where the binary is
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	binary, err := exec.LookPath("beesting")
+	if err == nil {
+		binary, err = filepath.EvalSymlinks(binary)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

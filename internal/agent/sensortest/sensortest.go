@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/beesting-otel/beesting"
@@ -27,6 +28,9 @@ type Fake struct {
 	closed chan struct{}
 	once   sync.Once
 
+	flooding atomic.Bool
+	made     atomic.Int64
+
 	mu       sync.Mutex
 	watching map[uint64]os.FileInfo
 	refuse   error
@@ -42,12 +46,21 @@ func New() *Fake {
 }
 
 // Touch puts in the event of an open by process n.
-func (s *Fake) Touch(placement uint64, n int) {
+func (s *Fake) Touch(placement uint64, n int) { s.Events <- open(placement, n) }
+
+func open(placement uint64, n int) bpf.Event {
 	at := time.Minute + time.Duration(n)*time.Millisecond
-	s.Events <- bpf.Event{
+	return bpf.Event{
 		Kind: bpf.KindOpen, Placement: placement, Time: at, StartTime: at - time.Millisecond,
 		PID: uint32(n), TID: uint32(n), Comm: "cat", Executable: "/bin/cat", Args: []string{"cat", fmt.Sprint(n)}, //nolint:gosec // small numbers
 	}
+}
+
+// Flood begins or ends a time in which Read always finds another event, of
+// placement 1, from number 1 on. It returns how many there have been.
+func (s *Fake) Flood(on bool) int {
+	s.flooding.Store(on)
+	return int(s.made.Load())
 }
 
 // Refuse makes Watch fail from now on, or work again.
@@ -110,6 +123,10 @@ func (s *Fake) Watch(f *os.File, id uint64) (io.Closer, error) {
 
 // Read returns what is there before it heeds a flush.
 func (s *Fake) Read() (bpf.Event, error) {
+	if s.flooding.Load() {
+		time.Sleep(50 * time.Microsecond)
+		return open(1, int(s.made.Add(1))), nil
+	}
 	select {
 	case e := <-s.Events:
 		return e, nil
