@@ -38,6 +38,9 @@ type Token struct {
 	Content []byte
 	// Mode holds the permission bits of the file. Other bits are refused.
 	Mode fs.FileMode
+	// WatchDirectory asks for accesses of kind AccessList as well: listing the
+	// directory that the token stands in.
+	WatchDirectory bool
 }
 
 // KindGeneric is the kind of a token whose configuration names none.

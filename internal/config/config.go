@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/policy"
@@ -51,11 +52,28 @@ type NRI struct {
 	PluginIndex string // two digits
 }
 
-// Sensor sizes the kernel side.
+// Sensor says how to watch.
 type Sensor struct {
-	Mode       string // "auto", "lsm", "fentry" or "kprobe"
+	Mode string // "auto", "lsm", "fentry", "kprobe" or "fanotify"
+	Tier string // "default" or "recon"
+	// Pin is where programs and maps stay when the agent ends: a directory of
+	// bpffs, absolute and clean; empty for nowhere.
+	Pin        string
 	RingBytes  int
 	MaxWatches int
+	// OpenTimeout is how long the end of an open is waited for.
+	OpenTimeout time.Duration
+	// RepeatInterval is how often a process that goes on touching is told of.
+	RepeatInterval time.Duration
+	Exempt         Exempt
+}
+
+// Exempt says who may touch tokens.
+type Exempt struct {
+	Binaries []string // absolute and clean
+	Cgroups  []string // directories, absolute and clean
+	// Report tells of their touches all the same.
+	Report bool
 }
 
 // Log is the agent's own log on standard error.

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/beesting-otel/beesting"
 )
@@ -51,10 +52,13 @@ func TestDefaults(t *testing.T) {
 		StateDir:      "/var/lib/beesting",
 		NRI:           NRI{Socket: "/var/run/nri/nri.sock", PluginName: "beesting", PluginIndex: "90"},
 		ControlSocket: "/run/beesting/control.sock",
-		Sensor:        Sensor{Mode: "auto", RingBytes: 4 << 20, MaxWatches: 16384},
-		CommandArgs:   "redacted",
-		Output:        []string{"otlp"},
-		Log:           Log{Level: slog.LevelInfo, Format: "text"},
+		Sensor: Sensor{
+			Mode: "auto", Tier: "default", Pin: "/sys/fs/bpf/beesting", RingBytes: 4 << 20, MaxWatches: 16384,
+			OpenTimeout: time.Minute, RepeatInterval: time.Second,
+		},
+		CommandArgs: "redacted",
+		Output:      []string{"otlp"},
+		Log:         Log{Level: slog.LevelInfo, Format: "text"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("configuration = %+v\nwant %+v", c, want)
@@ -71,7 +75,7 @@ tokens:
     content: |
       line 1
       line 2
-  - {name: two, path: "/two", mode: "0o604", content: "" }
+  - {name: two, path: "/two", mode: "0o604", content: "", watchDirectory: true}
 match:
   namespaces: [web-*, shop]
   excludeNamespaces: []
@@ -84,7 +88,15 @@ nodeName: n1
 stateDir: /s/../state/
 nri: {socket: /n.sock, pluginName: bee, pluginIndex: 07}
 controlSocket: /c.sock
-sensor: {mode: kprobe, ringBytes: 512 KiB, maxWatches: 5}
+sensor:
+  mode: kprobe
+  tier: recon
+  pin: /sys/fs/bpf/x/../bee/
+  ringBytes: 512 KiB
+  maxWatches: 5
+  openTimeout: 1m30s
+  repeatInterval: 500ms
+  exempt: {binaries: [/usr/bin/restic, /usr/bin/rsync], cgroups: [/sys/fs/cgroup/backup.slice/], report: true}
 commandArgs: off
 output: [json, otlp]
 log: {level: debug, format: json}
@@ -104,19 +116,34 @@ log: {level: debug, format: json}
 	want := Config{
 		Tokens: []beesting.Token{
 			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Content: []byte("line 1\nline 2\n"), Mode: 0o400},
-			{Name: "two", Kind: "generic", Path: "/two", Content: []byte{}, Mode: 0o604},
+			{Name: "two", Kind: "generic", Path: "/two", Content: []byte{}, Mode: 0o604, WatchDirectory: true},
 		},
 		NodeName:      "n1",
 		StateDir:      "/state",
 		NRI:           NRI{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
 		ControlSocket: "/c.sock",
-		Sensor:        Sensor{Mode: "kprobe", RingBytes: 512 << 10, MaxWatches: 5},
-		CommandArgs:   "off",
-		Output:        []string{"json", "otlp"},
-		Log:           Log{Level: slog.LevelDebug, Format: "json"},
+		Sensor: Sensor{
+			Mode: "kprobe", Tier: "recon", Pin: "/sys/fs/bpf/bee", RingBytes: 512 << 10, MaxWatches: 5,
+			OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,
+			Exempt: Exempt{
+				Binaries: []string{"/usr/bin/restic", "/usr/bin/rsync"}, Cgroups: []string{"/sys/fs/cgroup/backup.slice"}, Report: true,
+			},
+		},
+		CommandArgs: "off",
+		Output:      []string{"json", "otlp"},
+		Log:         Log{Level: slog.LevelDebug, Format: "json"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("configuration = %+v\nwant %+v", c, want)
+	}
+}
+
+// An empty path is the way to pin nothing, and not a key without a value.
+func TestPin(t *testing.T) {
+	for text, want := range map[string]string{`""`: "", `''`: "", "": DefaultPin, "~": DefaultPin, "/a/b/": "/a/b", `"${env:NONE:-}"`: ""} {
+		if c := mustParse(t, smallest+"sensor: {pin: "+text+"}\n", nil); c.Sensor.Pin != want {
+			t.Errorf("pin %s: %q, want %q", text, c.Sensor.Pin, want)
+		}
 	}
 }
 
@@ -187,6 +214,7 @@ func TestExampleUncommented(t *testing.T) {
 	for _, line := range []string{
 		`namespaces: [payments, web-*]`, `matchLabels: {app: shop}`, `matchExpressions:`,
 		`  - key: team`, `    operator: NotIn`, `    values: [security]`, `nodeName: ${env:NODE_NAME}`,
+		`binaries: [/usr/bin/restic]`, `cgroups: [/sys/fs/cgroup/system.slice/backup.service]`,
 	} {
 		if !strings.Contains(s, "# "+line+"\n") {
 			t.Fatalf("the example has no commented line %q", line)
@@ -194,8 +222,9 @@ func TestExampleUncommented(t *testing.T) {
 		s = strings.Replace(s, "# "+line+"\n", line+"\n", 1)
 	}
 	c := mustParse(t, s, map[string]string{"NODE_NAME": "n"})
-	if len(c.Match.Labels) != 2 || len(c.Match.Namespaces) != 2 || c.NodeName != "n" {
-		t.Errorf("match = %+v, node = %q", c.Match, c.NodeName)
+	if len(c.Match.Labels) != 2 || len(c.Match.Namespaces) != 2 || c.NodeName != "n" ||
+		len(c.Sensor.Exempt.Binaries) != 1 || len(c.Sensor.Exempt.Cgroups) != 1 {
+		t.Errorf("match = %+v, node = %q, exempt = %+v", c.Match, c.NodeName, c.Sensor.Exempt)
 	}
 }
 

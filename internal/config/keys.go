@@ -70,35 +70,6 @@ func controlKey() key[Config] {
 	}}
 }
 
-func sensorKey() key[Config] {
-	keys := []key[Sensor]{
-		{entry{
-			name: "mode", form: "auto, lsm, fentry or kprobe", def: "auto",
-			doc: "How to attach at the kernel's file-open hook. `auto` takes the first that works, in the order of the list; " +
-				"`beesting check` shows which do.",
-		}, func(p *parser, c *Sensor, n *yaml.Node) {
-			c.Mode, _ = p.oneOf(n, "sensor.mode", SensorModes())
-		}},
-		{entry{
-			name: "ringBytes", form: "size", def: "4MiB",
-			doc: "Room for events between kernel and agent, rounded up to a power of two; 4KiB to 1GiB. An event takes " +
-				"about 2.2 KiB. What finds no room is counted as lost.",
-		}, func(p *parser, c *Sensor, n *yaml.Node) {
-			c.RingBytes, _ = p.size(n, "sensor.ringBytes", MinRingBytes, MaxRingBytes)
-		}},
-		{entry{
-			name: "maxWatches", form: "whole number", def: "16384",
-			doc: "How many files can be watched at a time, 1 to 1048576: tokens times matched containers of the node.",
-		}, func(p *parser, c *Sensor, n *yaml.Node) {
-			c.MaxWatches, _ = p.integer(n, "sensor.maxWatches", 1, MaxMaxWatches)
-		}},
-	}
-	return key[Config]{entry{
-		name: "sensor", form: "mapping", sub: entries(keys),
-		doc: "The kernel side.",
-	}, func(p *parser, c *Config, n *yaml.Node) { mapping(p, n, "sensor", keys, &c.Sensor) }}
-}
-
 func commandArgsKey() key[Config] {
 	return key[Config]{entry{
 		name: "commandArgs", form: "redacted, full or off", def: "redacted",

@@ -10,6 +10,14 @@ import (
 	"time"
 )
 
+func manyPaths(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "/p%d, ", i)
+	}
+	return b.String()
+}
+
 func TestMistakes(t *testing.T) {
 	const token = "tokens:\n- {name: a, path: /a, content: x}\nmatch: {}\n" // 3 lines
 	tests := []struct {
@@ -52,7 +60,24 @@ func TestMistakes(t *testing.T) {
 			`f:5: sensor.maxWatches: "many" is not a whole number from 1 to 1048576`,
 			`f:6: sensor.ringBytes: "2GiB" is not a size from 4KiB to 1GiB (a number of bytes, or one with KiB, MiB or GiB)`}},
 		{"mode", token + "sensor: {mode: kprobes}\n", []string{
-			`f:4: sensor.mode: "kprobes" is not one of auto, lsm, fentry, kprobe: did you mean "kprobe"?`}},
+			`f:4: sensor.mode: "kprobes" is not one of auto, lsm, fentry, kprobe, fanotify: did you mean "kprobe"?`}},
+		{"sensor", token + "sensor:\n  tier: recom\n  pins: /x\n  pin: x\n  openTimeout: 60\n  repeatInterval: 1ms\n  open_timeout: 1s\n", []string{
+			`f:5: sensor.tier: "recom" is not one of default, recon: did you mean "recon"?`,
+			`f:6: sensor: unknown key "pins": did you mean "pin"?`,
+			`f:7: sensor.pin: "x" is not an absolute path`,
+			`f:8: sensor.openTimeout: "60" is not a duration from 1s to 24h (a number with its unit, as in 500ms, 30s or 1h)`,
+			`f:9: sensor.repeatInterval: "1ms" is not a duration from 100ms to 1h (a number with its unit, as in 500ms, 30s or 1h)`,
+			`f:10: sensor: unknown key "open_timeout": did you mean "openTimeout"?`}},
+		{"exempt", token + "sensor:\n  exempt:\n    binaries: [restic, /a, /a/, ]\n    cgroups: /sys\n    report: yes\n    binary: /a\n", []string{
+			`f:6: sensor.exempt.binaries: "restic" is not an absolute path`,
+			`f:6: sensor.exempt.binaries: "/a" is already listed in line 6`,
+			`f:7: sensor.exempt.cgroups: must be a list, is a plain value`,
+			`f:8: sensor.exempt.report: "yes" is neither true nor false`,
+			`f:9: sensor.exempt: unknown key "binary": known are binaries, cgroups, report`}},
+		{"many exempt", token + "sensor: {exempt: {binaries: [" + manyPaths(65) + "]}}\n", []string{
+			`f:4: sensor.exempt.binaries: 65 of them, at most 64 are allowed`}},
+		{"watch directory", "tokens:\n- {name: a, path: /a, content: x, watchDirectory: 1}\nmatch: {}\n", []string{
+			`f:2: token watchDirectory: "1" is neither true nor false`}},
 		{"paths", token + "stateDir: state\ncontrolSocket: /" + strings.Repeat("x", 107) + "\n", []string{
 			`f:4: stateDir: "state" is not an absolute path`,
 			`f:5: controlSocket: "/` + strings.Repeat("x", 59) + `…" is longer than the 107 bytes that a unix socket's path can have`}},

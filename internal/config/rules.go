@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/policy"
@@ -25,11 +26,29 @@ const (
 	MaxMaxWatches = 1 << 20
 )
 
+// The ranges of sensor.repeatInterval and sensor.openTimeout.
+const (
+	MinRepeatInterval = 100 * time.Millisecond
+	MaxRepeatInterval = time.Hour
+	MinOpenTimeout    = time.Second
+	MaxOpenTimeout    = 24 * time.Hour
+)
+
+// MaxExempt bounds how many binaries and cgroups can be exempt, each.
+const MaxExempt = 64
+
+// DefaultPin is where sensor.pin points if it isn't given. Unlike another place,
+// it need not be there.
+const DefaultPin = "/sys/fs/bpf/beesting"
+
 // maxSocket is the room in sockaddr_un.sun_path (unix(7)) without the NUL.
 const maxSocket = 107
 
 // SensorModes are the values of sensor.mode.
-func SensorModes() []string { return []string{"auto", "lsm", "fentry", "kprobe"} }
+func SensorModes() []string { return []string{"auto", "lsm", "fentry", "kprobe", "fanotify"} }
+
+// SensorTiers are the values of sensor.tier.
+func SensorTiers() []string { return []string{"default", "recon"} }
 
 // CommandArgs are the values of commandArgs.
 func CommandArgs() []string { return []string{"redacted", "full", "off"} }
@@ -61,6 +80,37 @@ func ParseInteger(s string, least, most int) (int, error) {
 		return 0, fmt.Errorf("%q is not a whole number from %d to %d", clip(s), least, most)
 	}
 	return v, nil
+}
+
+// ParseDuration reads a length of time with its unit, from least to most.
+func ParseDuration(s string, least, most time.Duration) (time.Duration, error) {
+	v, err := time.ParseDuration(s)
+	if err != nil || v < least || v > most {
+		return 0, fmt.Errorf("%q is not a duration from %s to %s (a number with its unit, as in 500ms, 30s or 1h)",
+			clip(s), DurationText(least), DurationText(most))
+	}
+	return v, nil
+}
+
+// DurationText is the shortest way to write d for [ParseDuration].
+func DurationText(d time.Duration) string {
+	s := d.String()
+	if short, found := strings.CutSuffix(s, "m0s"); found {
+		s = short + "m"
+	}
+	if short, found := strings.CutSuffix(s, "h0m"); found {
+		s = short + "h"
+	}
+	return s
+}
+
+// ParseBool reads a truth value as YAML's core schema writes it.
+func ParseBool(s string) (bool, error) {
+	switch s {
+	case "true", "false":
+		return s == "true", nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", clip(s))
 }
 
 // ParseSize reads a number of bytes, with KiB, MiB or GiB behind it or not,
@@ -114,6 +164,18 @@ func CleanSocket(s string) (string, error) {
 	s, err := CleanAbsolute(s)
 	if err == nil && len(s) > maxSocket {
 		err = fmt.Errorf("%q is longer than the %d bytes that a unix socket's path can have", clip(s), maxSocket)
+	}
+	return s, err
+}
+
+// CleanPin is [CleanAbsolute] for sensor.pin; the empty text means nowhere.
+func CleanPin(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	s, err := CleanAbsolute(s)
+	if err == nil && s == "/" {
+		err = errors.New("must not be the root directory")
 	}
 	return s, err
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // The edges of every rule: what is just right, and what just isn't.
@@ -16,6 +17,10 @@ func TestRules(t *testing.T) {
 		"one of":       {func(s string) error { return CheckOneOf(s, SensorModes()) }, SensorModes(), []string{"", "LSM", "auto "}},
 		"integer":      {func(s string) error { _, err := ParseInteger(s, 1, 9); return err }, []string{"1", "9", "09"}, []string{"0", "10", "", "1.0", "0x1", "1e0", " 1", "99999999999999999999"}},
 		"size":         {func(s string) error { _, err := ParseSize(s, 4096, 1<<30); return err }, []string{"4096", "4KiB", "4 KiB", "1GiB", "1024MiB", "1073741824"}, []string{"4095", "3KiB", "1073741825", "2GiB", "1025MiB", "-4KiB", "4kib", "4KB", "KiB", "", "1.5MiB", "18014398509481984KiB"}},
+		"duration":     {func(s string) error { _, err := ParseDuration(s, time.Second, time.Hour); return err }, []string{"1s", "1h", "3600s", "1m0.5s"}, []string{"", "1", "999ms", "1h1ns", "-1s", "1d", "1 s"}},
+		"bool":         {func(s string) error { _, err := ParseBool(s); return err }, []string{"true", "false"}, []string{"", "yes", "True", "1"}},
+		"pin":          {func(s string) error { _, err := CleanPin(s); return err }, []string{"", "/a", "/sys/fs/bpf/"}, []string{"/", "/..", "a"}},
+		"exempt count": {func(s string) error { return CheckExemptCount(len(s)) }, []string{"", long[:64]}, []string{long[:65]}},
 		"mode":         {func(s string) error { _, err := ParseMode(s); return err }, []string{"0", "0000", "0777", "0o600", "00644"}, []string{"", "644", "01000", "04755", "0800", "-0600", "o600", "0x1ff", "rw-r--r--"}},
 		"path":         {func(s string) error { _, err := CleanAbsolute(s); return err }, []string{"/", "/a/../b"}, []string{"", "a", "./a", "~/a", `C:\a`}},
 		"socket":       {func(s string) error { _, err := CleanSocket(s); return err }, []string{"/" + long[:106], "/a/../" + long[:106]}, []string{"/" + long[:107], "a"}},
@@ -60,6 +65,15 @@ func TestSizeText(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 1: "1", 1023: "1023", 4096: "4KiB", 4 << 20: "4MiB", 5 << 30: "5GiB", 1<<20 + 1: "1048577", -4096: "-4096"} {
 		if got := SizeText(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestDurationText(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0s", time.Second: "1s", time.Minute: "1m", 90 * time.Second: "1m30s",
+		time.Hour: "1h", 24 * time.Hour: "24h", time.Hour + time.Second: "1h0m1s", 100 * time.Millisecond: "100ms"} {
+		if got := DurationText(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
 }

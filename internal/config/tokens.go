@@ -87,6 +87,11 @@ func tokenKeys() []key[draft] {
 			doc: "File with the content, in place of `content`: read once at start, as it is, at most 1 MiB. A relative " +
 				"path starts at the configuration file's directory.",
 		}, (*parser).contentFile},
+		{entry{
+			name: "watchDirectory", form: "true or false", def: "false",
+			doc: "Whether listing the directory that the token stands in is an access too (`list`). That tells of who looks " +
+				"around, and of everything else that lists the directory: for directories that nobody has business in.",
+		}, func(p *parser, d *draft, n *yaml.Node) { d.WatchDirectory = p.boolean(n, "token watchDirectory") }},
 	}
 }
 

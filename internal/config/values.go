@@ -1,6 +1,8 @@
 package config
 
 import (
+	"time"
+
 	"go.yaml.in/yaml/v4"
 )
 
@@ -32,6 +34,15 @@ func (p *parser) integer(n *yaml.Node, what string, least, most int) (int, bool)
 
 func (p *parser) size(n *yaml.Node, what string, least, most int) (int, bool) {
 	return read(p, n, what, func(s string) (int, error) { return ParseSize(s, least, most) })
+}
+
+func (p *parser) duration(n *yaml.Node, what string, least, most time.Duration) (time.Duration, bool) {
+	return read(p, n, what, func(s string) (time.Duration, error) { return ParseDuration(s, least, most) })
+}
+
+func (p *parser) boolean(n *yaml.Node, what string) bool {
+	v, _ := read(p, n, what, ParseBool)
+	return v
 }
 
 // read takes a text that a rule turns into a T.
