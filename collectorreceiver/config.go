@@ -62,6 +62,8 @@ type TokenConfig struct {
 	// ContentFile is absolute: a receiver doesn't learn where the Collector's
 	// configuration came from, which need not be a file.
 	ContentFile string `mapstructure:"content_file"`
+	// WatchDirectory makes listing the token's directory an access too.
+	WatchDirectory bool `mapstructure:"watch_directory"`
 
 	_ struct{}
 }
@@ -103,11 +105,26 @@ type NRIConfig struct {
 	_ struct{}
 }
 
-// SensorConfig sizes the kernel side.
+// SensorConfig says how to watch.
 type SensorConfig struct {
-	Mode       string `mapstructure:"mode"`
-	RingBytes  Size   `mapstructure:"ring_bytes"`
-	MaxWatches int    `mapstructure:"max_watches"`
+	Mode string `mapstructure:"mode"`
+	Tier string `mapstructure:"tier"`
+	// Pin is a directory on bpffs; empty pins nothing.
+	Pin            string        `mapstructure:"pin"`
+	RingBytes      Size          `mapstructure:"ring_bytes"`
+	MaxWatches     int           `mapstructure:"max_watches"`
+	OpenTimeout    time.Duration `mapstructure:"open_timeout"`
+	RepeatInterval time.Duration `mapstructure:"repeat_interval"`
+	Exempt         ExemptConfig  `mapstructure:"exempt"`
+
+	_ struct{}
+}
+
+// ExemptConfig says who may touch tokens.
+type ExemptConfig struct {
+	Binaries []string `mapstructure:"binaries"`
+	Cgroups  []string `mapstructure:"cgroups"`
+	Report   bool     `mapstructure:"report"`
 
 	_ struct{}
 }
@@ -130,9 +147,12 @@ func (s Size) MarshalText() ([]byte, error) { return []byte(config.SizeText(int(
 func createDefaultConfig() component.Config {
 	d := config.Default()
 	return &Config{
-		StateDir:        d.StateDir,
-		NRI:             NRIConfig{Socket: d.NRI.Socket, PluginName: d.NRI.PluginName, PluginIndex: d.NRI.PluginIndex},
-		Sensor:          SensorConfig{Mode: d.Sensor.Mode, RingBytes: Size(d.Sensor.RingBytes), MaxWatches: d.Sensor.MaxWatches},
+		StateDir: d.StateDir,
+		NRI:      NRIConfig{Socket: d.NRI.Socket, PluginName: d.NRI.PluginName, PluginIndex: d.NRI.PluginIndex},
+		Sensor: SensorConfig{
+			Mode: d.Sensor.Mode, Tier: d.Sensor.Tier, Pin: d.Sensor.Pin, RingBytes: Size(d.Sensor.RingBytes), MaxWatches: d.Sensor.MaxWatches,
+			OpenTimeout: d.Sensor.OpenTimeout, RepeatInterval: d.Sensor.RepeatInterval,
+		},
 		CommandArgs:     d.CommandArgs,
 		QueueSize:       exporter.DefaultQueue,
 		MetricsInterval: time.Minute,

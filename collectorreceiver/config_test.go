@@ -48,11 +48,14 @@ func one(t *testing.T, id string) *Config {
 // defaults is the default configuration with one token and every pod matched.
 func defaults() *Config {
 	return &Config{
-		Tokens:          []TokenConfig{{Name: "a", Path: "/a", Content: opaque("x")}},
-		Match:           &MatchConfig{ExcludeNamespaces: []string{"kube-system"}},
-		StateDir:        "/var/lib/beesting",
-		NRI:             NRIConfig{Socket: "/var/run/nri/nri.sock", PluginName: "beesting", PluginIndex: "90"},
-		Sensor:          SensorConfig{Mode: "auto", RingBytes: 4 << 20, MaxWatches: 16384},
+		Tokens:   []TokenConfig{{Name: "a", Path: "/a", Content: opaque("x")}},
+		Match:    &MatchConfig{ExcludeNamespaces: []string{"kube-system"}},
+		StateDir: "/var/lib/beesting",
+		NRI:      NRIConfig{Socket: "/var/run/nri/nri.sock", PluginName: "beesting", PluginIndex: "90"},
+		Sensor: SensorConfig{
+			Mode: "auto", Tier: "default", Pin: "/sys/fs/bpf/beesting", RingBytes: 4 << 20, MaxWatches: 16384,
+			OpenTimeout: time.Minute, RepeatInterval: time.Second,
+		},
 		CommandArgs:     "redacted",
 		QueueSize:       16384,
 		MetricsInterval: time.Minute,
@@ -64,7 +67,7 @@ func everything() *Config {
 	return &Config{
 		Tokens: []TokenConfig{
 			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Mode: "0400", Content: opaque("line 1\nline 2\n")},
-			{Name: "two", Path: "/two", Mode: "0o604", Content: opaque("")},
+			{Name: "two", Path: "/two", Mode: "0o604", Content: opaque(""), WatchDirectory: true},
 			{Name: "three", Path: "/three", ContentFile: "/nonexistent/content"},
 		},
 		Match: &MatchConfig{
@@ -77,10 +80,15 @@ func everything() *Config {
 				},
 			},
 		},
-		NodeName:    "n1",
-		StateDir:    "/s/../state/",
-		NRI:         NRIConfig{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
-		Sensor:      SensorConfig{Mode: "kprobe", RingBytes: 512 << 10, MaxWatches: 5},
+		NodeName: "n1",
+		StateDir: "/s/../state/",
+		NRI:      NRIConfig{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
+		Sensor: SensorConfig{
+			Mode: "kprobe", Tier: "recon", RingBytes: 512 << 10, MaxWatches: 5, OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,
+			Exempt: ExemptConfig{
+				Binaries: []string{"/usr/bin/restic", "/usr/bin/../bin/rsync"}, Cgroups: []string{"/sys/fs/cgroup/backup.slice/"}, Report: true,
+			},
+		},
 		CommandArgs: "off", QueueSize: 1, MetricsInterval: time.Second,
 	}
 }
@@ -89,10 +97,12 @@ func TestLoad(t *testing.T) {
 	number := defaults()
 	number.Sensor.RingBytes = 8192
 	tests := map[string]*Config{
-		"honeytoken/smallest":   defaults(),
-		"honeytoken/nothing":    defaults(),
-		"honeytoken/number":     number,
-		"honeytoken/everything": everything(),
+		"honeytoken/smallest": defaults(),
+		"honeytoken/nothing":  defaults(),
+
+		"honeytoken/sensor with nothing": defaults(),
+		"honeytoken/number":              number,
+		"honeytoken/everything":          everything(),
 	}
 	cm, err := confmaptest.LoadConf(filepath.Join("testdata", "config.yaml"))
 	require.NoError(t, err)
@@ -170,13 +180,18 @@ func TestResolve(t *testing.T) {
 	want := config.Config{
 		Tokens: []beesting.Token{
 			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Content: []byte("line 1\nline 2\n"), Mode: 0o400},
-			{Name: "two", Kind: "generic", Path: "/two", Content: []byte{}, Mode: 0o604},
+			{Name: "two", Kind: "generic", Path: "/two", Content: []byte{}, Mode: 0o604, WatchDirectory: true},
 			{Name: "three", Kind: "generic", Path: "/three", Content: []byte("a\x00b"), Mode: 0o644},
 		},
-		NodeName:    "n1",
-		StateDir:    "/state",
-		NRI:         config.NRI{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
-		Sensor:      config.Sensor{Mode: "kprobe", RingBytes: 512 << 10, MaxWatches: 5},
+		NodeName: "n1",
+		StateDir: "/state",
+		NRI:      config.NRI{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
+		Sensor: config.Sensor{
+			Mode: "kprobe", Tier: "recon", RingBytes: 512 << 10, MaxWatches: 5, OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,
+			Exempt: config.Exempt{
+				Binaries: []string{"/usr/bin/restic", "/usr/bin/rsync"}, Cgroups: []string{"/sys/fs/cgroup/backup.slice"}, Report: true,
+			},
+		},
 		CommandArgs: "off",
 	}
 	assert.Equal(t, want, got)

@@ -77,13 +77,7 @@ func (c *Config) translate() (config.Config, error) {
 			PluginName:  c.NRI.PluginName,
 			PluginIndex: c.NRI.PluginIndex,
 		},
-		Sensor: config.Sensor{
-			Mode: c.Sensor.Mode,
-			RingBytes: read(&m, "sensor.ring_bytes", strconv.Itoa(int(c.Sensor.RingBytes)), func(s string) (int, error) {
-				return config.ParseSize(s, config.MinRingBytes, config.MaxRingBytes)
-			}),
-			MaxWatches: integer(&m, "sensor.max_watches", c.Sensor.MaxWatches, config.MaxMaxWatches),
-		},
+		Sensor:      c.Sensor.translate(&m),
 		CommandArgs: c.CommandArgs,
 	}
 	if c.NodeName != "" {
@@ -91,7 +85,6 @@ func (c *Config) translate() (config.Config, error) {
 	}
 	m.add("nri.plugin_name", config.CheckName(c.NRI.PluginName))
 	m.add("nri.plugin_index", config.CheckPluginIndex(c.NRI.PluginIndex))
-	m.add("sensor.mode", config.CheckOneOf(c.Sensor.Mode, config.SensorModes()))
 	m.add("command_args", config.CheckOneOf(c.CommandArgs, config.CommandArgs()))
 	integer(&m, "queue_size", c.QueueSize, maxQueueSize)
 	if c.MetricsInterval < leastMetricsInterval {
@@ -134,7 +127,7 @@ func unique(m *mistakes, seen map[string]int, key, value string, i int) {
 }
 
 func (t *TokenConfig) translate(m *mistakes, key string) beesting.Token {
-	out := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path, Mode: defaultTokenMode}
+	out := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path, Mode: defaultTokenMode, WatchDirectory: t.WatchDirectory}
 	m.add(key+".name", config.CheckName(t.Name))
 	m.add(key+".path", config.CheckTokenPath(t.Path))
 	if t.Kind == "" {
@@ -158,6 +151,43 @@ func (t *TokenConfig) translate(m *mistakes, key string) beesting.Token {
 	if t.ContentFile != "" {
 		_, err := config.CleanAbsolute(t.ContentFile)
 		m.add(key+".content_file", errors.Join(err, config.CheckText(t.ContentFile)))
+	}
+	return out
+}
+
+func (c *SensorConfig) translate(m *mistakes) config.Sensor {
+	m.add("sensor.mode", config.CheckOneOf(c.Mode, config.SensorModes()))
+	m.add("sensor.tier", config.CheckOneOf(c.Tier, config.SensorTiers()))
+	return config.Sensor{
+		Mode: c.Mode, Tier: c.Tier,
+		Pin: read(m, "sensor.pin", c.Pin, config.CleanPin),
+		RingBytes: read(m, "sensor.ring_bytes", strconv.Itoa(int(c.RingBytes)), func(s string) (int, error) {
+			return config.ParseSize(s, config.MinRingBytes, config.MaxRingBytes)
+		}),
+		MaxWatches:     integer(m, "sensor.max_watches", c.MaxWatches, config.MaxMaxWatches),
+		OpenTimeout:    duration(m, "sensor.open_timeout", c.OpenTimeout, config.MinOpenTimeout, config.MaxOpenTimeout),
+		RepeatInterval: duration(m, "sensor.repeat_interval", c.RepeatInterval, config.MinRepeatInterval, config.MaxRepeatInterval),
+		Exempt: config.Exempt{
+			Binaries: exempt(m, "sensor.exempt.binaries", c.Exempt.Binaries),
+			Cgroups:  exempt(m, "sensor.exempt.cgroups", c.Exempt.Cgroups),
+			Report:   c.Exempt.Report,
+		},
+	}
+}
+
+// exempt reads paths, none of them twice.
+func exempt(m *mistakes, key string, paths []string) []string {
+	m.add(key, config.CheckExemptCount(len(paths)))
+	var out []string
+	seen := map[string]int{}
+	for i, s := range paths[:min(len(paths), config.MaxExempt)] {
+		key := fmt.Sprintf("%s[%d]", key, i)
+		s = read(m, key, s, config.CleanAbsolute)
+		if first, dup := seen[s]; dup && s != "" {
+			m.add(key, fmt.Errorf("%.60q is already listed, as number %d", s, first))
+		}
+		seen[s] = i
+		out = append(out, s)
 	}
 	return out
 }
@@ -215,4 +245,8 @@ func read[T any](m *mistakes, key, text string, rule func(string) (T, error)) T 
 
 func integer(m *mistakes, key string, v, most int) int {
 	return read(m, key, strconv.Itoa(v), func(s string) (int, error) { return config.ParseInteger(s, 1, most) })
+}
+
+func duration(m *mistakes, key string, v, least, most time.Duration) time.Duration {
+	return read(m, key, v.String(), func(s string) (time.Duration, error) { return config.ParseDuration(s, least, most) })
 }

@@ -133,7 +133,7 @@ func (h *host) engine(c config.Config, g *group) (*engine, error) {
 		log, out = e.log, e.out
 		log.set(g.set.Logger)
 		out.Resize(g.cfg.QueueSize)
-		if e.settings == want {
+		if reflect.DeepEqual(e.settings, want) {
 			g.set.Logger.Info("goes on with what was watched before")
 			return e, nil
 		}

@@ -55,6 +55,9 @@ var otherWords = map[string]string{
 	"nri": "How the receiver reaches the container runtime (Node Resource Interface).",
 	"nri.pluginName": "Name to register under: 1 to 63 of a-z, 0-9 and \"-\". Two plugins with one name on one node get in " +
 		"each other's way; the runtime does not prevent it.",
+	"sensor.pin": "Directory on bpffs where programs and maps stay attached when the Collector ends: tokens stay watched, " +
+		"and the next receiver tells what was touched meanwhile. `beesting uninstall` removes them. `\"\"` leaves nothing " +
+		"attached. Where no bpffs is mounted at the default's place, nothing is pinned. Of one receiver at a time.",
 	"sensor.ringBytes": "Room for events between kernel and receiver, rounded up to a power of two; 4KiB to 1GiB. An event " +
 		"takes about 2.2 KiB. What finds no room is counted as lost.",
 }
