@@ -58,9 +58,12 @@ func TestPlantAndStart(t *testing.T) {
 	if p.Token.Name != "aws" || p.Token.Content != nil || p.TokenID == "" || p.Container.PID != 7 || p.Container.Pod.Name != "web-0" || p.PlantedAt.IsZero() {
 		t.Errorf("placement %+v", p)
 	}
+	touch := event(uint64(p.ID))
+	n.sensor.Act(touch, false)
+	n.sensor.Act(touch, false)
 	s := n.agent.Status()
 	if s.Containers != 1 || s.Planted != 1 || s.Armed != 1 || s.Lacking != 0 || len(s.Failures) != 0 || s.Mode != "lsm" ||
-		s.Placements[0].Seen != 3 || s.Placements[0].Lost != 1 || s.Events.Lost["ring_full"] != 7 {
+		s.Placements[0].Seen != 2 || s.Placements[0].Lost != 1 || s.Placements[0].Kinds["open"] != (KindCount{Seen: 2}) || s.Events.Lost["ring_full"] != 7 {
 		t.Errorf("status %+v", s)
 	}
 }

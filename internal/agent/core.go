@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"sync"
 	"time"
 
-	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/bpf"
 	"github.com/beesting-otel/beesting/internal/cgroup"
 	"github.com/beesting-otel/beesting/internal/proc"
@@ -31,6 +29,13 @@ type CoreOptions struct {
 	Clock Clock
 	// MaxPlacements bounds the armed placements; 16384 if zero.
 	MaxPlacements int
+	// Exempt says which actors the kernel is to recognise.
+	Exempt Exempt
+	// OpenTimeout is for how long the end of an open is waited for; 1 min if
+	// zero.
+	OpenTimeout time.Duration
+	// RepeatInterval is the sensor's: how often repeats are told; 1 s if zero.
+	RepeatInterval time.Duration
 	// DrainTimeout bounds how long Run goes on reading events that are there
 	// when it is told to end; 5 s if zero.
 	DrainTimeout time.Duration
@@ -55,21 +60,6 @@ type Core struct {
 	syncs  []chan struct{} // who waits in Sync
 	stats  CoreStats
 	kernel bpf.Stats // as it was last known
-}
-
-// CoreStats are counters since the start.
-type CoreStats struct {
-	// Delivered accesses were taken by the sink, SinkErrors refused by it.
-	Delivered  uint64 `json:"delivered"`
-	SinkErrors uint64 `json:"sink_errors"`
-	// Partial accesses lacked something; WithoutPlacement among them came for
-	// a placement that nobody knew.
-	Partial          uint64 `json:"partial"`
-	WithoutPlacement uint64 `json:"without_placement"`
-	// DecodeErrors are records of the kernel side that made no sense.
-	DecodeErrors uint64 `json:"decode_errors"`
-	// Lost are the events that the kernel side lost, by cause.
-	Lost map[string]uint64 `json:"lost"`
 }
 
 // NewCore checks the options and what it needs of the machine.
@@ -217,36 +207,3 @@ func (c *Core) deliver(ctx context.Context, e bpf.Event) {
 	}
 	c.stats.Delivered++
 }
-
-// Stats returns the counters. Those of the kernel side are as they were last
-// known when it can't be asked, and the error says why.
-func (c *Core) Stats() (CoreStats, error) {
-	kernel, err := c.sensor.Stats()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil {
-		c.kernel = kernel
-	}
-	s := c.stats
-	s.DecodeErrors = c.kernel.DecodeErrors
-	s.Lost = maps.Clone(c.kernel.Lost)
-	return s, err
-}
-
-// Mode is how the sensor is attached.
-func (c *Core) Mode() bpf.Mode { return c.sensor.Mode() }
-
-// AddContainer makes a container known, or replaces what is known of it, so
-// that its processes can be told from others. c must not be changed afterwards.
-func (c *Core) AddContainer(container *beesting.Container) {
-	if !c.containers.add(container) {
-		c.log.Debug("container's cgroup not found", slog.String("container", container.ID))
-	}
-}
-
-// RemoveContainer forgets a container, when the events of its processes have
-// been delivered.
-func (c *Core) RemoveContainer(id string) { c.containers.remove(id) }
-
-// MaxPlacements is how many placements can be armed at a time.
-func (c *Core) MaxPlacements() int { return c.table.limit }

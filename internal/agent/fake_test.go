@@ -20,6 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type memory struct {
 	mu     sync.Mutex
 	got    []beesting.Access
+	ends   []beesting.Access
+	gaps   []beesting.Gap
 	refuse error
 }
 
@@ -34,6 +36,24 @@ func (m *memory) Deliver(ctx context.Context, a beesting.Access) error {
 	}
 	m.got = append(m.got, a)
 	return nil
+}
+
+func (m *memory) End(_ context.Context, a beesting.Access) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refuse == nil {
+		m.ends = append(m.ends, a)
+	}
+	return m.refuse
+}
+
+func (m *memory) Gap(_ context.Context, g beesting.Gap) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refuse == nil {
+		m.gaps = append(m.gaps, g)
+	}
+	return m.refuse
 }
 
 func (m *memory) accesses() []beesting.Access {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/bpf"
 	"github.com/beesting-otel/beesting/nri"
 )
 
@@ -15,11 +16,15 @@ const maxListed = 1000
 // Status says how the agent fares. It is a copy, made for JSON.
 type Status struct {
 	Since time.Time `json:"since"`
-	// Mode is how the sensor is attached: "lsm", "fentry" or "kprobe".
-	Mode     string     `json:"mode"`
-	Ready    bool       `json:"ready"`
-	StateDir string     `json:"state_dir"`
-	NRI      nri.Status `json:"nri"`
+	// Mode is how the sensor is attached: "lsm", "fentry", "kprobe" or
+	// "fanotify". Tier is "default" or "recon"; Coverage says which kinds of
+	// access it sees.
+	Mode     string        `json:"mode"`
+	Tier     string        `json:"tier"`
+	Coverage []KindSupport `json:"coverage"`
+	Ready    bool          `json:"ready"`
+	StateDir string        `json:"state_dir"`
+	NRI      nri.Status    `json:"nri"`
 
 	// Containers are all that the runtime has, Planted those with a token.
 	Containers int `json:"containers"`
@@ -45,8 +50,9 @@ type Status struct {
 	Error string `json:"error,omitempty"`
 }
 
-// PlacementStatus is a watched token. Seen and Lost are the kernel's counts of
-// touches, and of those among them that it had no room for.
+// PlacementStatus is a watched token. Seen, Lost and Exempt are the kernel's
+// counts of touches, of the events that it had no room for, and of the touches
+// by exempt actors, which are not in Seen. Kinds has the kinds with any touch.
 type PlacementStatus struct {
 	Token         string    `json:"token"`
 	TokenID       string    `json:"token_id"`
@@ -58,6 +64,19 @@ type PlacementStatus struct {
 	PlantedAt     time.Time `json:"planted_at,omitzero"`
 	Seen          uint64    `json:"seen"`
 	Lost          uint64    `json:"lost"`
+	Exempt        uint64    `json:"exempt"`
+
+	Kinds map[string]KindCount `json:"kinds,omitempty"`
+}
+
+// KindCount are the touches of one kind. Once everything has been read, Seen is
+// the sum of the others: touches that were delivered, that were counted in one
+// that was, and that were told as missing.
+type KindCount struct {
+	Seen      uint64 `json:"seen"`
+	Delivered uint64 `json:"delivered"`
+	Coalesced uint64 `json:"coalesced"`
+	Lost      uint64 `json:"lost"`
 }
 
 // UnplantedStatus is a container that lacks tokens.
@@ -74,7 +93,10 @@ type UnplantedStatus struct {
 // Status returns how the agent fares. It asks the kernel for each placement's
 // counts.
 func (a *Agent) Status() Status {
-	s := Status{Since: a.since, Mode: string(a.core.Mode()), StateDir: a.state.Path(), NRI: a.plugin.Status()}
+	s := Status{
+		Since: a.since, Mode: string(a.core.Mode()), Tier: a.core.Tier(), Coverage: a.core.Coverage(),
+		StateDir: a.state.Path(), NRI: a.plugin.Status(),
+	}
 	select {
 	case <-a.ready:
 		s.Ready = true
@@ -108,8 +130,19 @@ func (a *Agent) placementStatus(p beesting.Placement) PlacementStatus {
 		s.Namespace, s.Pod, s.ContainerName, s.Container = c.Pod.Namespace, c.Pod.Name, c.Name, c.ID
 	}
 	// Without an entry the placement has just been disarmed.
-	if count, err := a.core.sensor.Count(uint64(p.ID)); err == nil {
-		s.Seen, s.Lost = count.Seen, count.Lost
+	count, err := a.core.sensor.Count(uint64(p.ID))
+	account, accountErr := a.core.sensor.Account(uint64(p.ID))
+	if err != nil || accountErr != nil {
+		return s
+	}
+	s.Exempt, s.Kinds = count.Exempt, map[string]KindCount{}
+	for k := range bpf.Kinds {
+		s.Seen += count.Seen[k]
+		s.Lost += count.Lost[k]
+		c := KindCount{Seen: count.Seen[k], Delivered: account.Delivered[k], Coalesced: account.Coalesced[k], Lost: account.Lost[k]}
+		if c != (KindCount{}) {
+			s.Kinds[bpf.Kind(k).String()] = c
+		}
 	}
 	return s
 }

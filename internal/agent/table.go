@@ -145,3 +145,9 @@ func (t *table) find(id beesting.PlacementID) (beesting.Placement, bool) {
 	}
 	return t.past.get(id)
 }
+
+// Settled says that whatever an earlier agent armed has been armed again by now
+// or is gone. Until then, and for a bounded time, events of placements that
+// aren't armed wait, when the sensor was found attached; from then on their
+// counters are closed and forgotten.
+func (c *Core) Settled() {}

@@ -3,7 +3,6 @@
 package sensortest
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,6 +34,10 @@ type Fake struct {
 	watching map[uint64]os.FileInfo
 	refuse   error
 	closeErr error
+	books    map[uint64]*book
+	repeats  map[Key]*repeat
+	exempt   []Exemption
+	resumed  *bpf.Resumed
 }
 
 // New makes a sensor with room for 1000 events.
@@ -42,6 +45,7 @@ func New() *Fake {
 	return &Fake{
 		Events: make(chan bpf.Event, 1000), Errs: make(chan error, 10), flush: make(chan struct{}, 10),
 		closed: make(chan struct{}), watching: map[uint64]os.FileInfo{},
+		books: map[uint64]*book{}, repeats: map[Key]*repeat{},
 	}
 }
 
@@ -113,6 +117,7 @@ func (s *Fake) Watch(f *os.File, id uint64) (io.Closer, error) {
 		}
 	}
 	s.watching[id] = fi
+	s.book(id)
 	return watch(func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -150,14 +155,6 @@ func (s *Fake) Flush() error {
 		s.flush <- struct{}{}
 	}
 	return nil
-}
-
-// Count returns fixed counts.
-func (s *Fake) Count(id uint64) (bpf.Count, error) {
-	if s.Watches(beesting.PlacementID(id)) == nil {
-		return bpf.Count{}, errors.New("no such placement")
-	}
-	return bpf.Count{Seen: 3, Lost: 1}, nil
 }
 
 // Stats returns fixed counts.

@@ -1,0 +1,215 @@
+package sensortest
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/beesting-otel/beesting/bpf"
+)
+
+// Key names what the kernel side counts by.
+type Key struct {
+	Placement uint64
+	PID       uint32
+	Start     time.Duration
+	Kind      bpf.Kind
+	Variant   uint8
+}
+
+// book is what is counted of a placement.
+type book struct {
+	count   bpf.Count
+	account bpf.Account
+}
+
+type repeat struct {
+	total     uint64
+	last, due time.Duration
+}
+
+// Exemption is one that was asked for.
+type Exemption struct {
+	File   os.FileInfo // nil for a cgroup
+	Actor  bpf.Actor
+	Cgroup uint64
+	Closed bool
+}
+
+// book returns the counters of a placement, new if there were none; s.mu is held.
+func (s *Fake) book(id uint64) *book {
+	if s.books[id] == nil {
+		s.books[id] = &book{}
+	}
+	return s.books[id]
+}
+
+// Act counts a touch as the kernel does, and puts its event in if it is the
+// process's first or due: a second after the one before. With room false the
+// ring is full, and an event that was due is lost. It reports whether an event
+// was put in.
+func (s *Fake) Act(e bpf.Event, room bool) bool {
+	s.mu.Lock()
+	b := s.book(e.Placement)
+	b.count.Seen[e.Kind]++
+	key := Key{e.Placement, e.PID, e.StartTime, e.Kind, e.Variant}
+	r := s.repeats[key]
+	if r == nil {
+		r = &repeat{due: e.Time}
+		s.repeats[key] = r
+	}
+	r.total++
+	r.last = e.Time
+	due := e.Time >= r.due
+	e.Total = r.total
+	if due {
+		r.due = e.Time + time.Second
+	}
+	if due && !room {
+		b.count.Lost[e.Kind]++
+	}
+	s.mu.Unlock()
+	if due && room {
+		s.Events <- e
+	}
+	return due && room
+}
+
+// Evict makes the kernel forget how often a process touched.
+func (s *Fake) Evict(k Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.repeats, k)
+}
+
+// Miscount adds touches of which there is neither event nor repeat.
+func (s *Fake) Miscount(id uint64, k bpf.Kind, n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.book(id).count.Seen[k] += n
+}
+
+// Resume says that the sensor was found attached.
+func (s *Fake) Resume(since time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resumed = &bpf.Resumed{Since: since}
+}
+
+// Count implements agent.Sensor, as all below.
+func (s *Fake) Count(id uint64) (bpf.Count, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.books[id]
+	if b == nil {
+		return bpf.Count{}, fmt.Errorf("placement %#x: %w", id, os.ErrNotExist)
+	}
+	return b.count, nil
+}
+
+// Account returns what was set.
+func (s *Fake) Account(id uint64) (bpf.Account, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.books[id]; b != nil {
+		return b.account, nil
+	}
+	return bpf.Account{}, nil
+}
+
+// SetAccount keeps the account.
+func (s *Fake) SetAccount(id uint64, a bpf.Account) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.book(id).account = a
+	return nil
+}
+
+// Repeats returns all counts.
+func (s *Fake) Repeats() ([]bpf.Repeat, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]bpf.Repeat, 0, len(s.repeats))
+	for k, r := range s.repeats {
+		all = append(all, bpf.Repeat{
+			Placement: k.Placement, PID: k.PID, StartTime: k.Start, Kind: k.Kind, Variant: k.Variant, Total: r.total, Last: r.last,
+		})
+	}
+	return all, nil
+}
+
+// Placements returns those that have counters.
+func (s *Fake) Placements() ([]uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]uint64, 0, len(s.books))
+	for id := range s.books {
+		all = append(all, id)
+	}
+	return all, nil
+}
+
+// Forget drops a placement's counters.
+func (s *Fake) Forget(id uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.books, id)
+	for k := range s.repeats {
+		if k.Placement == id {
+			delete(s.repeats, k)
+		}
+	}
+	return nil
+}
+
+// Resumed returns what Resume set.
+func (s *Fake) Resumed() (bpf.Resumed, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.resumed == nil {
+		return bpf.Resumed{}, false
+	}
+	return *s.resumed, true
+}
+
+// Tier is the default.
+func (*Fake) Tier() bpf.Tier { return bpf.TierDefault }
+
+// Coverage says that opens are seen and nothing else is.
+func (*Fake) Coverage() []bpf.KindSupport {
+	return []bpf.KindSupport{{Kind: bpf.KindOpen, Seen: true}, {Kind: bpf.KindStat, Note: "not by a fake"}}
+}
+
+// Exempt notes the binary.
+func (s *Fake) Exempt(f *os.File, a bpf.Actor) (io.Closer, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.exempt)
+	s.exempt = append(s.exempt, Exemption{File: fi, Actor: a})
+	return watch(func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.exempt[n].Closed = true
+		return nil
+	}), nil
+}
+
+// ExemptCgroup notes the cgroup.
+func (s *Fake) ExemptCgroup(id uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exempt = append(s.exempt, Exemption{Cgroup: id, Actor: bpf.ActorAllowed})
+	return nil
+}
+
+// Exemptions returns those that were asked for.
+func (s *Fake) Exemptions() []Exemption {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Exemption{}, s.exempt...)
+}
