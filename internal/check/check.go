@@ -26,6 +26,8 @@ type Row struct {
 	// Detail is what was found, Advice what to do about it, if anything.
 	Detail string `json:"detail"`
 	Advice string `json:"advice,omitempty"`
+	// Kinds are what an attach mode that works can see.
+	Kinds Kinds `json:"kinds,omitempty"`
 }
 
 // Err is nil unless the row failed.
@@ -39,19 +41,18 @@ func (r Row) Err() error {
 	return fmt.Errorf("%s: %s: %s", r.Name, r.Detail, r.Advice)
 }
 
-// Attempt is the outcome of trying to attach in one mode.
-type Attempt struct {
-	Mode string
-	Err  error  // nil where it works
-	Note string // what a mode that works falls short of
-}
-
-// Machine is what is looked at. All fields but Probe are needed.
+// Machine is what is looked at. All fields but Mode, Pin, PinDefault and Probe
+// are needed.
 type Machine struct {
 	Proc, Sys string // where procfs and sysfs are mounted, "/proc" and "/sys"
 	OS, Arch  string // GOOS and GOARCH
 	NRISocket string
 	StateDir  string
+	// Mode is the attach mode that was chosen; "auto" if empty.
+	Mode string
+	// Pin is where programs are to stay, empty for nowhere. PinDefault is the
+	// place that nobody chose: without a bpffs there, it isn't used.
+	Pin, PinDefault string
 	// Probe tries every attach mode, in the order in which the sensor does; nil
 	// leaves that out.
 	Probe func() []Attempt
@@ -68,7 +69,7 @@ func (m Machine) All() Report {
 	if r := m.Platform(); r.Status == Fail {
 		return Report{Status: Fail, Rows: []Row{r}} // there is nothing else to be found
 	}
-	rows := []Row{m.Platform(), m.Kernel(), m.BTF(), m.lsm(), m.lockdown(), m.Privileges(), m.Namespaces()}
+	rows := []Row{m.Platform(), m.Kernel(), m.BTF(), m.lsm(), m.lockdown(), m.Privileges(), m.Namespaces(), m.Pinning()}
 	rows = append(rows, m.attach()...)
 	rows = append(rows, m.cgroups(), m.audit(), m.NRI(), m.State())
 	r := Report{Status: OK, Rows: rows}
@@ -84,7 +85,7 @@ func (m Machine) All() Report {
 // error is that of the first row that failed; warnings are the rows that say
 // what will be missing.
 func (m Machine) Preflight() (warnings []Row, err error) {
-	for _, look := range []func() Row{m.Platform, m.Privileges, m.Namespaces, m.BTF, m.NRIPresent, m.State} {
+	for _, look := range []func() Row{m.Platform, m.Privileges, m.Namespaces, m.BTF, m.Pinning, m.NRIPresent, m.State} {
 		row := look()
 		if err := row.Err(); err != nil {
 			return nil, err
@@ -96,39 +97,6 @@ func (m Machine) Preflight() (warnings []Row, err error) {
 	return warnings, nil
 }
 
-func (m Machine) attach() []Row {
-	if m.Probe == nil {
-		return nil
-	}
-	var rows []Row
-	first := ""
-	attempts := m.Probe()
-	for _, a := range attempts {
-		if a.Err == nil && first == "" {
-			first = a.Mode
-		}
-	}
-	for _, a := range attempts {
-		r := Row{Name: "attach " + a.Mode, Status: OK, Detail: "works"}
-		if a.Note != "" {
-			r.Detail = "works; " + a.Note
-		}
-		switch {
-		case a.Err == nil && a.Mode == first:
-			r.Detail += ", and is what auto takes"
-		case a.Err == nil:
-		case first != "":
-			r.Status, r.Detail = Warn, a.Err.Error()
-			r.Advice = fmt.Sprintf("nothing has to be done: %s works", first)
-		default:
-			r.Status, r.Detail = Fail, a.Err.Error()
-			r.Advice = "at least one mode has to work; some hosts and sandboxes refuse all of them even to root"
-		}
-		rows = append(rows, r)
-	}
-	return rows
-}
-
 // WriteJSON writes the report as one indented object.
 func (r Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
@@ -137,7 +105,8 @@ func (r Report) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// WriteText writes one line for each row, and one below for what to do.
+// WriteText writes one line for each row, and below it what an attach mode sees
+// and what to do.
 func (r Report) WriteText(w io.Writer) error {
 	width := 0
 	for _, row := range r.Rows {
@@ -146,8 +115,12 @@ func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	for _, row := range r.Rows {
 		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", row.Status, width, row.Name, row.Detail)
+		more := row.Kinds.lines()
 		if row.Advice != "" {
-			fmt.Fprintf(&b, "%-4s  %-*s  -> %s\n", "", width, "", row.Advice)
+			more = append(more, "-> "+row.Advice)
+		}
+		for _, line := range more {
+			fmt.Fprintf(&b, "%-4s  %-*s  %s\n", "", width, "", line)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

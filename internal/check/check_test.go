@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,9 @@ func TestRows(t *testing.T) {
 	second := func() []Attempt {
 		return []Attempt{{Mode: "lsm", Err: errors.New("silent")}, {Mode: "fentry", Note: "can miss"}, {Mode: "kprobe"}}
 	}
+	last := func() []Attempt {
+		return append(nothing(), Attempt{Mode: "fanotify", Kinds: Kinds{{Kind: "open", Seen: true}}})
+	}
 	tests := []struct {
 		name    string
 		changes map[string]string
@@ -129,7 +133,8 @@ func TestRows(t *testing.T) {
 		{"odd release", map[string]string{"proc/sys/kernel/osrelease": "next\n"}, nil, "kernel", Warn, `"next"`},
 		{"no procfs", map[string]string{"proc/sys/kernel/osrelease": ""}, nil, "kernel", Warn, "mount procfs"},
 		{"architecture", nil, func(m *Machine) { m.Arch = "riscv64" }, "platform", Fail, "linux/riscv64"},
-		{"no BTF", map[string]string{"sys/kernel/btf/vmlinux": ""}, nil, "BTF", Fail, "CONFIG_DEBUG_INFO_BTF=y"},
+		{"no BTF", map[string]string{"sys/kernel/btf/vmlinux": ""}, func(m *Machine) { m.Mode = "lsm" }, "BTF", Fail, "CONFIG_DEBUG_INFO_BTF=y"},
+		{"no BTF needed", map[string]string{"sys/kernel/btf/vmlinux": ""}, nil, "BTF", Warn, "only fanotify is left"},
 		{"no bpf LSM", map[string]string{"sys/kernel/security/lsm": "capability,yama\n"}, nil, "LSM list", Warn, "lsm=capability,yama,bpf"},
 		{"similar LSM", map[string]string{"sys/kernel/security/lsm": "capability,bpfx\n"}, nil, "LSM list", Warn, "without bpf"},
 		{"no securityfs", map[string]string{"sys/kernel/security/lsm": ""}, nil, "LSM list", Warn, "mount -t securityfs"},
@@ -146,6 +151,19 @@ func TestRows(t *testing.T) {
 		{"attach second", nil, func(m *Machine) { m.Probe = second }, "attach lsm", Warn, "fentry works"},
 		{"attach second, taken", nil, func(m *Machine) { m.Probe = second }, "attach fentry", OK, "works; can miss, and is what auto takes"},
 		{"attach nothing", nil, func(m *Machine) { m.Probe = nothing }, "attach kprobe", Fail, "EPERM"},
+		{"attach only fanotify", nil, func(m *Machine) { m.Probe = last }, "attach kprobe", Warn, "fanotify works, which sees less"},
+		{"attach only fanotify, taken", nil, func(m *Machine) { m.Probe = last }, "attach fanotify", Warn, "works, and is what auto takes it sees less"},
+		{"attach what was chosen", nil, func(m *Machine) { m.Probe, m.Mode = second, "kprobe" }, "attach kprobe", OK, "works, and is what was asked for"},
+		{"attach what was not chosen", nil, func(m *Machine) { m.Probe, m.Mode = second, "kprobe" }, "attach fentry", OK, "works; can miss"},
+		{"attach refused and not chosen", nil, func(m *Machine) { m.Probe, m.Mode = second, "kprobe" }, "attach lsm", Warn, "nothing has to be done: kprobe works"},
+		{"attach what was chosen, refused", nil, func(m *Machine) { m.Probe, m.Mode = last, "lsm" }, "attach lsm", Fail, "silent it is what was asked for"},
+		{"attach another, refused", nil, func(m *Machine) { m.Probe, m.Mode = last, "lsm" }, "attach kprobe", Warn, "EPERM"},
+		{"fanotify's privileges", map[string]string{"proc/self/status": "CapEff:\t000001ffffdfffff\n"}, func(m *Machine) { m.Mode = "fanotify" }, "privileges", Fail, "missing CAP_SYS_ADMIN (to be asked"},
+		{"no pinning", nil, nil, "pinning", OK, "off"},
+		{"pinning elsewhere", nil, func(m *Machine) { m.Pin, m.PinDefault = m.Sys, "/other" }, "pinning", Fail, "not on a bpffs mount -t bpf"},
+		{"pinning by default", nil, func(m *Machine) { m.Pin, m.PinDefault = m.Sys+"/bee", m.Sys+"/bee" }, "pinning", Warn, "not on a bpffs: tokens are not watched"},
+		{"pinning off, and pinned", nil, func(m *Machine) { m.PinDefault = m.Sys }, "pinning", Warn, "beesting uninstall"},
+		{"pinning below a file", nil, func(m *Machine) { m.Pin = m.Sys + "/kernel/security/lsm/x" }, "pinning", Fail, "not a directory"},
 		{"hybrid cgroups", map[string]string{"sys/fs/cgroup/cgroup.controllers": "", "sys/fs/cgroup/unified/cgroup.procs": "1"}, nil, "cgroups", OK, "hybrid"},
 		{"cgroups v1", map[string]string{"sys/fs/cgroup/cgroup.controllers": ""}, nil, "cgroups", Warn, "systemd.unified_cgroup_hierarchy=1"},
 		{"no audit", map[string]string{"proc/self/loginuid": ""}, nil, "audit", Warn, "CONFIG_AUDIT"},
@@ -204,18 +222,24 @@ func TestStateDirectoryIsLeftAsItWas(t *testing.T) {
 func TestReportForms(t *testing.T) {
 	r := Report{Status: Warn, Rows: []Row{
 		{Name: "kernel", Status: OK, Detail: "6.12"},
-		{Name: "LSM list", Status: Warn, Detail: "a,b", Advice: "boot <so>"},
+		{Name: "LSM list", Status: Warn, Detail: "a,b", Advice: "boot <so>", Kinds: Kinds{
+			{Kind: "open", Seen: true}, {Kind: "lock", Note: "no hook"}, {Kind: "stat", Seen: true, Note: "not by handle"},
+			{Kind: "access", Note: "only in the tier recon"}, {Kind: "handle", Note: "no hook"}, {Kind: "list"},
+		}},
 	}}
 	var text, data bytes.Buffer
 	if err := errors.Join(r.WriteText(&text), r.WriteJSON(&data)); err != nil {
 		t.Fatal(err)
 	}
-	want := "ok    kernel    6.12\nwarn  LSM list  a,b\n                -> boot <so>\n"
+	want := "ok    kernel    6.12\nwarn  LSM list  a,b\n" +
+		"                sees: open, stat (not by handle)\n" +
+		"                not:  lock, handle (no hook); access (only in the tier recon); list\n" +
+		"                -> boot <so>\n"
 	if text.String() != want {
 		t.Errorf("text:\n%s\nwant:\n%s", &text, want)
 	}
 	var back Report
-	if err := json.Unmarshal(data.Bytes(), &back); err != nil || !slices.Equal(back.Rows, r.Rows) || back.Status != Warn {
+	if err := json.Unmarshal(data.Bytes(), &back); err != nil || !reflect.DeepEqual(back.Rows, r.Rows) || back.Status != Warn {
 		t.Errorf("JSON %s gives %+v (%v)", &data, back, err)
 	}
 }

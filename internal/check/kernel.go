@@ -65,16 +65,22 @@ func (m Machine) Kernel() Row {
 	return r
 }
 
-// BTF looks for the kernel's description of its types.
+// BTF looks for the kernel's description of its types, which every mode but
+// fanotify needs.
 func (m Machine) BTF() Row {
 	path := filepath.Join(m.Sys, "kernel/btf/vmlinux")
 	f, err := os.Open(path)
 	if err != nil {
-		advice := "take a kernel with CONFIG_DEBUG_INFO_BTF=y, as all large distributions build it"
+		r := Row{Name: "BTF", Status: Fail, Detail: fmt.Sprintf("no type information: %v", err)}
+		r.Advice = "take a kernel with CONFIG_DEBUG_INFO_BTF=y, as all large distributions build it"
 		if errors.Is(err, fs.ErrPermission) {
-			advice = "run as root"
+			r.Advice = "run as root"
 		}
-		return Row{Name: "BTF", Status: Fail, Detail: fmt.Sprintf("no type information: %v", err), Advice: advice}
+		if m.auto() || m.Mode == ModeFanotify {
+			r.Status = Warn
+			r.Advice += "; without it only fanotify is left, which sees less"
+		}
+		return r
 	}
 	defer f.Close()
 	return Row{Name: "BTF", Status: OK, Detail: path}

@@ -80,6 +80,40 @@ func (m Machine) State() Row {
 	return r
 }
 
+// Pinning looks whether programs can stay attached while the agent is away. If
+// its status isn't OK, they can't.
+func (m Machine) Pinning() Row {
+	r := Row{Name: "pinning", Status: OK, Detail: "off: tokens are not watched while the agent is away"}
+	if m.Pin == "" {
+		if m.PinDefault != "" && exists(m.PinDefault) {
+			r.Status = Warn
+			r.Detail = "off, but programs are pinned at " + m.PinDefault
+			r.Advice = "`beesting uninstall` removes them"
+		}
+		return r
+	}
+	base, err := firstExisting(m.Pin)
+	kind := ""
+	if err == nil {
+		kind, err = fileSystem(base)
+	}
+	switch {
+	case err != nil:
+		r.Status, r.Detail = Fail, err.Error()
+	case kind != "bpffs":
+		r.Status, r.Detail = Fail, fmt.Sprintf("%s: on %s, not on a bpffs", m.Pin, kind)
+	default:
+		r.Detail = m.Pin + ": tokens stay watched while the agent is away"
+		return r
+	}
+	r.Advice = "mount -t bpf bpf /sys/fs/bpf (in a container, mount the host's there), or set sensor.pin"
+	if m.Pin == m.PinDefault {
+		r.Status = Warn
+		r.Detail += ": tokens are not watched while the agent is away"
+	}
+	return r
+}
+
 // firstExisting gives dir, or the nearest of its parents that is there.
 func firstExisting(dir string) (string, error) {
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {

@@ -30,6 +30,9 @@ type need struct {
 
 // sensorNeeds are what attaching and watching take.
 func (m Machine) sensorNeeds() []need {
+	if m.Mode == ModeFanotify {
+		return []need{{capSysAdmin, "CAP_SYS_ADMIN", 0, "be asked before a file is opened"}}
+	}
 	needs := []need{
 		{capBPF, "CAP_BPF", capSysAdmin, "load programs"},
 		{capPerfmon, "CAP_PERFMON", capSysAdmin, "attach them"},

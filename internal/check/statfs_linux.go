@@ -21,6 +21,8 @@ func fileSystem(path string) (string, error) {
 		unix.RAMFS_MAGIC:           "ramfs",
 		unix.OVERLAYFS_SUPER_MAGIC: "overlay",
 		unix.NFS_SUPER_MAGIC:       "nfs",
+		unix.BPF_FS_MAGIC:          "bpffs",
+		unix.SYSFS_MAGIC:           "sysfs",
 		0x2fc12fc1:                 "zfs",
 	}
 	if name, ok := names[int64(st.Type)]; ok {
