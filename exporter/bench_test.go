@@ -64,11 +64,11 @@ func encodeBoth(b *testing.B, m *Mapping, logs *logEncoder, spans *spanEncoder, 
 // types.
 func BenchmarkPDataEncode(b *testing.B) {
 	m := sampleMapping(b)
-	var batch []*beesting.Access
+	var batch []item
 	for n := range 256 {
 		a := outsiderAccess()
 		a.ID[15] = byte(n)
-		batch = append(batch, &a)
+		batch = append(batch, accessItem(a))
 	}
 	b.ReportAllocs()
 	for b.Loop() {

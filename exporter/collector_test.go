@@ -64,6 +64,22 @@ func TestCollectorGolden(t *testing.T) {
 	}
 }
 
+// What a Collector receives of a gap, over either protocol, is the golden file.
+func TestCollectorGap(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		t.Run(protocol, func(t *testing.T) {
+			c := startCollector(t, collector.Config{})
+			defer stop(t, c)
+			o := otlpTo(t, sampleMapping(t), 0, toCollector(protocol, c)...)
+			if err := o.Gap(t.Context(), sampleGap()); err != nil {
+				t.Fatal(err)
+			}
+			drain(t, o)
+			golden(t, "gap.otlp.json", received(t, c))
+		})
+	}
+}
+
 // received is one request of logs and one of traces, as the golden files have
 // them: the OTLP JSON unchanged but for white space.
 func received(t *testing.T, c *collector.Collector) []byte {
@@ -142,7 +158,8 @@ func TestCollectorIdentity(t *testing.T) {
 				t.Errorf("schema or scope: %+v", o)
 			}
 		}
-		if l.EventName != EventName || l.SeverityText != "" || s.Name != EventName || s.Kind != 1 || !s.Start.Equal(s.End) || !s.Start.Equal(l.Time) {
+		length := map[any]time.Duration{endClosed: 2345 * time.Microsecond}[s.Attributes["honeytoken.access.end"]]
+		if l.EventName != EventName || l.SeverityText != "" || s.Name != EventName+".open" || s.Kind != 1 || s.End.Sub(s.Start) != length || !s.Start.Equal(l.Time) {
 			t.Errorf("log %+v\nspan %+v", l, s)
 		}
 		if denied := l.Attributes["honeytoken.access.outcome"] == "denied"; denied != (s.StatusCode == 2) || (!denied && s.StatusCode != 0) {

@@ -22,8 +22,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/beesting-otel/beesting"
 )
 
 // The exporters make one attempt per call. Their own retry gives up after a
@@ -37,9 +35,9 @@ type logSender struct {
 	release  func() error
 }
 
-func (s *logSender) send(ctx context.Context, batch []*beesting.Access) (outcome, error) {
-	for _, a := range batch {
-		s.encoder.add(ctx, s.mapping.record(a))
+func (s *logSender) send(ctx context.Context, batch []item) (outcome, error) {
+	for _, it := range batch {
+		s.encoder.add(ctx, s.mapping.of(it))
 	}
 	ctx, ans := withAnswer(ctx)
 	err := s.exporter.Export(ctx, s.encoder.take())
@@ -58,9 +56,9 @@ type spanSender struct {
 	release  func() error
 }
 
-func (s *spanSender) send(ctx context.Context, batch []*beesting.Access) (outcome, error) {
-	for _, a := range batch {
-		s.encoder.add(ctx, s.mapping.record(a))
+func (s *spanSender) send(ctx context.Context, batch []item) (outcome, error) {
+	for _, it := range batch {
+		s.encoder.add(ctx, s.mapping.of(it))
 	}
 	ctx, ans := withAnswer(ctx)
 	err := s.exporter.ExportSpans(ctx, s.encoder.take())

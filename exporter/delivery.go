@@ -49,8 +49,8 @@ func newDelivery(name string, log *slog.Logger, p pace, q *queue) *delivery {
 	return &delivery{name: name, pace: p, tally: newTally(), news: newNews(log, name, time.Now), queue: q}
 }
 
-// put queues a and never waits. The error is counted and logged here already.
-func (d *delivery) put(a *beesting.Access) error {
+// put queues it and never waits. The error is counted and logged here already.
+func (d *delivery) put(it item) error {
 	if !d.wanted.Load() {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (d *delivery) put(a *beesting.Access) error {
 		d.tally.settle(0, 1, causeDisabled)
 		return nil
 	}
-	switch accepted, open := d.queue.put(a); {
+	switch accepted, open := d.queue.put(it); {
 	case accepted:
 		return nil
 	case open:
@@ -72,17 +72,36 @@ func (d *delivery) put(a *beesting.Access) error {
 	}
 }
 
-// putAll gives a to every signal. The error says which has no room for it.
-func putAll(a beesting.Access, signals ...*delivery) error {
-	// The content has no place in telemetry, nor in a long queue.
+// accessItem is the item of a. Where it is queued for two signals, both share it.
+// The content has no place in telemetry, nor in a long queue.
+func accessItem(a beesting.Access) item {
 	a.Placement.Token.Content = nil
+	return item{access: &a}
+}
+
+func gapItem(g beesting.Gap) item {
+	g.Placement.Token.Content = nil
+	return item{gap: &g}
+}
+
+// putAll gives it to every signal. The error says which has no room for it.
+func putAll(it item, signals ...*delivery) error {
 	var errs []error
 	for _, d := range signals {
-		if err := d.put(&a); err != nil {
-			errs = append(errs, fmt.Errorf("%s of access %x: %w", d.name, a.ID[:4], err))
+		if err := d.put(it); err != nil {
+			errs = append(errs, fmt.Errorf("%s of %s: %w", d.name, it, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// begun is what an access is queued for when it is reported: not for a span
+// while its end is to come.
+func begun(a *beesting.Access, logs, spans *delivery) []*delivery {
+	if a.Ongoing {
+		return []*delivery{logs}
+	}
+	return []*delivery{logs, spans}
 }
 
 // attach starts to deliver with snd, what is queued first. snd is closed when

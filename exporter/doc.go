@@ -7,6 +7,8 @@
 // object per line) and [NewText] (for a person at a terminal). Each has
 //
 //	Deliver(ctx context.Context, a beesting.Access) error
+//	End(ctx context.Context, a beesting.Access) error
+//	Gap(ctx context.Context, g beesting.Gap) error
 //	Shutdown(ctx context.Context) error
 //
 // (PData has Detach and Close for Shutdown, since its signals come and go) and

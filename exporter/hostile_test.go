@@ -21,5 +21,15 @@ func hostile() beesting.Access {
 	c.Pod.Annotations = map[string]string{annotationServiceName: bad}
 	a.ActorContainer.Name, a.ActorContainer.ImageName = bad, bad
 	a.Partial = []string{bad}
+	a.Detail, a.ErrorType, a.Process.WorkingDirectory = bad, bad, bad
+	for range 20 {
+		a.Process.Ancestors = append(a.Process.Ancestors, beesting.Ancestor{PID: 1, Comm: bad})
+	}
 	return a
+}
+
+// hostileGap is a gap of the same place.
+func hostileGap() beesting.Gap {
+	a := hostile()
+	return beesting.Gap{Placement: a.Placement, Kind: beesting.AccessKind(a.Process.Comm), Cause: a.Process.Comm}
 }

@@ -11,17 +11,17 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
-
-	"github.com/beesting-otel/beesting"
 )
 
-// NewJSON writes each access as one JSON object on one line, in the terms of
-// the OpenTelemetry log data model. Times are RFC 3339 in UTC with up to nine
+// NewJSON writes each access and each gap as one JSON object on one line, in the
+// terms of the OpenTelemetry log data model. The end of an access has no line:
+// a line is a log record, and one more would make two of one touch for whoever
+// counts lines. Times are RFC 3339 in UTC with up to nine
 // digits of a second: numbers of nanoseconds don't fit into the numbers of most
 // JSON readers, and a person may be reading. Whatever is in the object, a line
 // is safe to show on a terminal.
 func NewJSON(w io.Writer, m *Mapping) *Writer {
-	return &Writer{w: w, format: func(a *beesting.Access) ([]byte, error) { return formatJSON(m.record(a)) }}
+	return &Writer{w: w, format: func(it item) ([]byte, error) { return formatJSON(m.of(it)) }}
 }
 
 // jsonRecord has the fields of the line in their order.
@@ -31,8 +31,8 @@ type jsonRecord struct {
 	EventName         string         `json:"event_name"`
 	SeverityNumber    int            `json:"severity_number"`
 	Body              string         `json:"body"`
-	TraceID           string         `json:"trace_id"`
-	SpanID            string         `json:"span_id"`
+	TraceID           string         `json:"trace_id,omitempty"`
+	SpanID            string         `json:"span_id,omitempty"`
 	Resource          map[string]any `json:"resource"`
 	Attributes        map[string]any `json:"attributes"`
 }
@@ -41,18 +41,19 @@ func formatJSON(r record) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(jsonRecord{
+	line := jsonRecord{
 		Timestamp:         r.time.UTC().Format(time.RFC3339Nano),
 		ObservedTimestamp: r.observed.UTC().Format(time.RFC3339Nano),
-		EventName:         EventName,
+		EventName:         r.event,
 		SeverityNumber:    r.severity.number,
 		Body:              r.body,
-		TraceID:           fmt.Sprintf("%x", r.traceID),
-		SpanID:            fmt.Sprintf("%x", r.spanID),
 		Resource:          object(r.resource),
 		Attributes:        object(r.log),
-	})
-	if err != nil {
+	}
+	if r.traced {
+		line.TraceID, line.SpanID = fmt.Sprintf("%x", r.traceID), fmt.Sprintf("%x", r.spanID)
+	}
+	if err := enc.Encode(line); err != nil {
 		return nil, fmt.Errorf("JSON: %w", err)
 	}
 	return escapeUnprintable(buf.Bytes()), nil

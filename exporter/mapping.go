@@ -16,7 +16,8 @@ import (
 	"github.com/beesting-otel/beesting"
 )
 
-// EventName is the event name of the log record and the name of the span.
+// EventName is the event name of the log record of an access. A span's name is
+// that, a dot and the kind.
 const EventName = "honeytoken.access"
 
 // ScopeName is the instrumentation scope of logs and spans.
@@ -118,18 +119,23 @@ func parseResourceAttributes(s string) ([]attribute.KeyValue, error) {
 	return attrs, nil
 }
 
-// deniedStatus describes the status of a span whose access was denied.
-const deniedStatus = "permission denied"
+// deniedStatus describes the status of a span whose access was denied; why, its
+// error.type says.
+const deniedStatus = "refused by the kernel"
 
-// record is an access in the terms of OpenTelemetry, before any encoder: the
+// record is an access or a gap in the terms of OpenTelemetry, before any encoder: the
 // SDK's, pdata's and JSON's.
 type record struct {
+	event     string
+	name      string               // of the span
 	resource  []attribute.KeyValue // sorted by key, no key twice
 	log, span []attribute.KeyValue // in the order of the table
 	body      string
 	severity  severityRule
 	time      time.Time
+	end       time.Time // of the span
 	observed  time.Time
+	traced    bool // there is a span, with these ids
 	traceID   [16]byte
 	spanID    [8]byte
 	denied    bool
@@ -143,19 +149,41 @@ func (m *Mapping) record(a *beesting.Access) record {
 		observed = a.Time // rather than when it is sent, which the SDK would put there
 	}
 	return record{
+		event:    EventName,
+		name:     spanName(a.Kind),
 		resource: m.resource(f),
-		// The log's rows are a superset of the span's. They come last so that
-		// they can name what was replaced in the others.
+		// The log's rows have all of the span's that can be invalid. They come
+		// last so that they can name what was replaced in the others.
 		span:     f.apply(accessTable, onSpan),
 		log:      f.apply(accessTable, onLog),
 		body:     sentence(a),
 		severity: severityOf(a),
 		time:     a.Time,
+		end:      endOf(a),
 		observed: observed,
+		traced:   true,
 		traceID:  traceID(a),
 		spanID:   spanID(a),
 		denied:   a.Outcome == beesting.OutcomeDenied,
 	}
+}
+
+// of maps what waits in a queue.
+func (m *Mapping) of(it item) record {
+	if it.gap != nil {
+		return m.gap(it.gap)
+	}
+	return m.record(it.access)
+}
+
+// spanName has few values, as a span's name is to have. An unknown kind is the
+// agent's, never the actor's, to choose.
+func spanName(kind beesting.AccessKind) string {
+	if kind == "" {
+		return EventName
+	}
+	name, _ := validString(string(kind))
+	return EventName + "." + name
 }
 
 // resource is what the table says of the place, on top of what the

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -33,12 +34,12 @@ type NodeState struct {
 	UnwatchedSeconds float64
 }
 
-// maxSeries bounds the combinations of attributes that accesses are counted
-// by. It is the limit that the metrics SDK has by default; a node reaches it
+// maxSeries bounds the combinations of attributes that accesses are counted by,
+// and those for gaps. It is the limit that the metrics SDK has by default; a node reaches it
 // with several hundred namespaces that come and go.
 const maxSeries = 2000
 
-// Meter counts accesses and gives all metrics of a node, cumulative since its
+// Meter counts accesses and gaps and gives all metrics of a node, cumulative since its
 // start. A new Meter begins again at zero with a later start time, which is how
 // a back end tells a restart. Safe for concurrent use.
 type Meter struct {
@@ -46,43 +47,72 @@ type Meter struct {
 	start time.Time
 
 	mu       sync.Mutex
-	accesses map[series]uint64
-	overflow uint64 // accesses of combinations beyond maxSeries
+	accesses counts[series]
+	lost     counts[lostSeries]
 }
+
+// counts are touches by the values of attributes. The zero value is ready for use.
+type counts[K comparable] struct {
+	by       map[K]uint64
+	overflow uint64 // touches of combinations beyond maxSeries
+}
+
+func (c *counts[K]) add(key K, n uint64) {
+	if c.by == nil {
+		c.by = map[K]uint64{}
+	}
+	if _, known := c.by[key]; !known && len(c.by) >= maxSeries {
+		c.overflow += n
+		return
+	}
+	c.by[key] += n
+}
+
+func (c *counts[K]) clone() counts[K] { return counts[K]{maps.Clone(c.by), c.overflow} }
 
 // NewMeter starts counting. now is the wall clock: time.Now in a program.
 func NewMeter(now func() time.Time) *Meter {
-	return &Meter{now: now, start: now(), accesses: map[series]uint64{}}
+	return &Meter{now: now, start: now()}
 }
 
 // series is one combination of the values of dimensionNames, in their order. An
 // empty value is one that is left out.
 type series [len(dimensionNames)]string
 
+// lostSeries is series for gaps, by lostNames.
+type lostSeries [len(lostNames)]string
+
 // Observe counts an access, with all the touches that it stands for. It keeps
 // no reference into a but to strings. Call it once for each access, however
-// many outputs there are.
+// many outputs there are, and not again at its end.
 func (m *Meter) Observe(a *beesting.Access) {
 	var key series
 	f := &facts{access: a}
 	for i, r := range dimensionRows {
 		key[i] = f.valid(r.key, r.value(f)).AsString()
 	}
-	touches := max(a.Count, 1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.accesses[key]; !known && len(m.accesses) >= maxSeries {
-		m.overflow += touches
-		return
+	m.accesses.add(key, max(a.Count, 1))
+}
+
+// ObserveGap counts the touches that are missing, and is like Observe otherwise.
+func (m *Meter) ObserveGap(g *beesting.Gap) {
+	var key lostSeries
+	f := &facts{access: &beesting.Access{Placement: g.Placement, Kind: g.Kind}, gap: g}
+	for i, r := range lostRows {
+		key[i] = f.valid(r.key, r.value(f)).AsString()
 	}
-	m.accesses[key] += touches
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost.add(key, max(g.Count, 1))
 }
 
 // reading is what the rows of metricTable make their points of.
 type reading struct {
 	state    NodeState
-	accesses map[series]uint64
-	overflow uint64
+	accesses counts[series]
+	lost     counts[lostSeries]
 }
 
 // collection is all metrics at one moment, before any encoder.
@@ -124,11 +154,7 @@ func (m *Meter) collect(mp *Mapping, s NodeState) collection {
 func (m *Meter) read(s NodeState) *reading {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := &reading{state: s, accesses: make(map[series]uint64, len(m.accesses)), overflow: m.overflow}
-	for key, n := range m.accesses {
-		r.accesses[key] = n
-	}
-	return r
+	return &reading{state: s, accesses: m.accesses.clone(), lost: m.lost.clone()}
 }
 
 // nodeResource describes the node that metrics are of: what the resource of a

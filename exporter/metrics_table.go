@@ -53,24 +53,46 @@ var dimensionNames = [...]attribute.Key{
 	"honeytoken.actor.class", semconv.K8SNamespaceNameKey,
 }
 
-// dimensionRows are the rows that log records have for dimensionNames: the same
-// access has the same values in every signal.
-var dimensionRows = func() (rows [len(dimensionNames)]row) {
-	for _, r := range slices.Concat(resourceTable, accessTable) {
-		if i := slices.Index(dimensionNames[:], r.key); i >= 0 {
+// lostNames are dimensionNames for gaps: what is known of them.
+var lostNames = [...]attribute.Key{
+	"honeytoken.name", "honeytoken.kind", "honeytoken.access.kind", keyLossCause, semconv.K8SNamespaceNameKey,
+}
+
+// dimensionRows and lostRows are the rows that log records have for these names:
+// the same access has the same values in every signal.
+var (
+	dimensionRows = rowsOf(dimensionNames[:], resourceTable, accessTable)
+	lostRows      = rowsOf(lostNames[:], resourceTable, gapTable)
+)
+
+// rowsOf finds the rows of names, in their order.
+func rowsOf(names []attribute.Key, tables ...[]row) []row {
+	rows := make([]row, len(names))
+	for _, r := range slices.Concat(tables...) {
+		if i := slices.Index(names, r.key); i >= 0 {
 			rows[i] = r
 		}
 	}
 	return rows
-}()
+}
 
 // metricTable has every metric, in the order in which they are sent.
 var metricTable = []metricRow{
 	{
 		name: "honeytoken.accesses", instrument: counter, unit: "{access}",
 		says:       "Touches of honeytokens",
-		attributes: dimensionAttributes(),
-		points:     accessPoints,
+		attributes: dimensionAttributes(dimensionRows),
+		points: func(r *reading) []point {
+			return touchPoints(dimensionNames[:], r.accesses, func(s *series) []string { return s[:] })
+		},
+	},
+	{
+		name: "honeytoken.access.lost", instrument: counter, unit: "{access}",
+		says:       "Touches of honeytokens that the kernel counted and no record tells of",
+		attributes: dimensionAttributes(lostRows),
+		points: func(r *reading) []point {
+			return touchPoints(lostNames[:], r.lost, func(s *lostSeries) []string { return s[:] })
+		},
 	},
 	{
 		name: "honeytoken.placement.count", instrument: upDownCounter, unit: "{placement}",
@@ -91,9 +113,9 @@ var metricTable = []metricRow{
 	},
 	{
 		name: "honeytoken.event.lost", instrument: counter, unit: "{event}",
-		says: "Events lost between the kernel and the agent",
+		says: "Events lost between the kernel and the agent; a later event may tell of the same touches",
 		attributes: []metricAttribute{{keyLossCause,
-			"`ring_full`: no room between kernel and agent; `recursion`: the kernel skipped the program because it was running on that processor already, which counts opens of all files and so is an upper bound; `" + lossDecode + "`: the agent could not read the event"}},
+			"`ring_full`: no room between kernel and agent; `recursion`: the kernel skipped the program because it was running on that processor already, which counts touches of all files and so is an upper bound; `" + lossDecode + "`: the agent could not read the event"}},
 		points: lossPoints,
 	},
 	{
@@ -130,29 +152,29 @@ var metricTable = []metricRow{
 	},
 }
 
-func dimensionAttributes() []metricAttribute {
+func dimensionAttributes(rows []row) []metricAttribute {
 	var attrs []metricAttribute
-	for _, r := range dimensionRows {
+	for _, r := range rows {
 		attrs = append(attrs, metricAttribute{r.key, r.says})
 	}
 	return append(attrs, metricAttribute{keyOverflow, "`true` on the one point that has the accesses of all further combinations, without the other attributes"})
 }
 
-// accessPoints are in the order of their values; the overflow is the last.
-func accessPoints(r *reading) []point {
-	keys := slices.SortedFunc(maps.Keys(r.accesses), func(a, b series) int { return slices.Compare(a[:], b[:]) })
+// touchPoints are in the order of their values; the overflow is the last.
+func touchPoints[K comparable](names []attribute.Key, c counts[K], values func(*K) []string) []point {
+	keys := slices.SortedFunc(maps.Keys(c.by), func(a, b K) int { return slices.Compare(values(&a), values(&b)) })
 	points := make([]point, 0, len(keys)+1)
 	for _, key := range keys {
-		attrs := make([]attribute.KeyValue, 0, len(key))
-		for i, value := range key {
+		attrs := make([]attribute.KeyValue, 0, len(names))
+		for i, value := range values(&key) {
 			if value != "" {
-				attrs = append(attrs, dimensionNames[i].String(value))
+				attrs = append(attrs, names[i].String(value))
 			}
 		}
-		points = append(points, point{attributes: attribute.NewSet(attrs...), n: clamped(r.accesses[key])})
+		points = append(points, point{attributes: attribute.NewSet(attrs...), n: clamped(c.by[key])})
 	}
-	if r.overflow > 0 {
-		points = append(points, point{attributes: attribute.NewSet(keyOverflow.Bool(true)), n: clamped(r.overflow)})
+	if c.overflow > 0 {
+		points = append(points, point{attributes: attribute.NewSet(keyOverflow.Bool(true)), n: clamped(c.overflow)})
 	}
 	return points
 }

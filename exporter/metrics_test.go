@@ -40,6 +40,8 @@ func sampleMeter() *Meter {
 	for _, a := range samples() {
 		m.Observe(&a)
 	}
+	g := sampleGap()
+	m.ObserveGap(&g)
 	return m
 }
 

@@ -14,7 +14,8 @@ import (
 var ErrQueueFull = errors.New("queue is full")
 
 // DefaultQueue is the default of OTLPOptions.Queue. An access takes 1 to 2 KiB
-// in it as a rule and 8 KiB at most, once for both signals.
+// in it as a rule and 8 KiB at most, for both signals together
+// (TestMemoryOfAnAccess).
 const DefaultQueue = 16384
 
 // OTLPOptions configures [NewOTLP].
@@ -42,7 +43,8 @@ type OTLP struct {
 	metrics *metricDelivery // nil without
 }
 
-// OTLPStats counts what became of the accesses, by signal.
+// OTLPStats counts what became of the accesses, by signal. Logs are offered gaps
+// as well, spans an access that is Ongoing only at its end.
 type OTLPStats struct {
 	Logs  SignalStats `json:"logs"`
 	Spans SignalStats `json:"spans"`
@@ -128,12 +130,27 @@ func startDelivery(ctx context.Context, m *Mapping, o OTLPOptions, p pace, off b
 	return &otlpDelivery{delivery: d, endpoint: target.String()}, nil
 }
 
-// Deliver queues a for both signals and returns at once. The error says which
-// signal has no room for it; it is counted and logged here already. What a
-// refers to must not be changed afterwards.
+// Deliver queues a for both signals, one that is Ongoing as a log record only,
+// and returns at once. The error says which signal has no room for it; it is
+// counted and logged here already. What a refers to must not be changed
+// afterwards.
 func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
-	return putAll(a, o.signals[0].delivery, o.signals[1].delivery)
+	return putAll(accessItem(a), begun(&a, o.logs(), o.spans())...)
 }
+
+// End queues the span of an access that was delivered as Ongoing, and is like
+// Deliver otherwise. Spans are sent in the order in which they end.
+func (o *OTLP) End(_ context.Context, a beesting.Access) error {
+	return putAll(accessItem(a), o.spans())
+}
+
+// Gap queues the log record of a gap, and is like Deliver otherwise.
+func (o *OTLP) Gap(_ context.Context, g beesting.Gap) error {
+	return putAll(gapItem(g), o.logs())
+}
+
+func (o *OTLP) logs() *delivery  { return o.signals[0].delivery }
+func (o *OTLP) spans() *delivery { return o.signals[1].delivery }
 
 // Shutdown turns new accesses away and delivers what is queued for as long as
 // ctx lasts; what then is left is counted, logged and told in the error. It

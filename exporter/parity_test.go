@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -23,10 +24,10 @@ import (
 )
 
 // accesses makes a batch.
-func accesses(all ...beesting.Access) []*beesting.Access {
-	out := make([]*beesting.Access, len(all))
+func accesses(all ...beesting.Access) []item {
+	out := make([]item, len(all))
 	for i := range all {
-		out[i] = &all[i]
+		out[i] = item{access: &all[i]}
 	}
 	return out
 }
@@ -34,7 +35,7 @@ func accesses(all ...beesting.Access) []*beesting.Access {
 // mixedBatch is every kind of access that the tests have: of several resources
 // that alternate, denied and allowed, full and empty, with and without bytes
 // that are no text.
-func mixedBatch() []*beesting.Access {
+func mixedBatch() []item {
 	bare := beesting.Access{ID: beesting.AccessID{1}, Time: time.Unix(1, 0)} // a time: the SDK puts the present where there is none
 	noIncident := sampleAccess()
 	noIncident.ID[1], noIncident.Incident = 0x99, beesting.IncidentID{}
@@ -49,6 +50,16 @@ func mixedBatch() []*beesting.Access {
 		numbered(1), hostAccess(), bad, outsiderAccess(), bare, bareAccess(), numbered(2),
 		noIncident, early, badHost, noNames, sampleAccess(), outsiderAccess(), numbered(3),
 	}
+	for _, r := range kindTable {
+		a, denied := pointAccess(r.kind), pointAccess(r.kind)
+		a.Detail = "detail"
+		denied.ID[2], denied.Outcome, denied.ErrorType = 0x95, beesting.OutcomeDenied, "EPERM"
+		all = append(all, a, denied)
+	}
+	ended, backwards := numbered(20), numbered(21)
+	ended.Ongoing, ended.Writes = true, 7
+	backwards.EndTime = backwards.Time.Add(-time.Second) // a clock that was set back
+	all = append(all, ended, backwards)
 	for i := range 3 {
 		a := numbered(10 + i)
 		a.Process.Args = []string{"", "-p", "", strings.Repeat("x", 2000)}
@@ -61,32 +72,40 @@ func mixedBatch() []*beesting.Access {
 	return accesses(all...)
 }
 
+// withGaps is a batch of log records: accesses, with gaps in between.
+func withGaps(batch []item) []item {
+	one, bad := sampleGap(), hostileGap()
+	one.Placement.Container = nil
+	bad.To = at
+	return slices.Insert(slices.Clone(batch), 3, gapItem(sampleGap()), gapItem(one), gapItem(bad))
+}
+
 // TestParity compares what the SDK and the official exporters put on the wire,
 // over either protocol, with what the pdata encoder makes of the same batch.
 // It is the same but for the order of the resources: the exporters collect them
 // in a Go map.
 func TestParity(t *testing.T) {
 	m := sampleMapping(t)
-	batch := mixedBatch()
-	wantLogs, wantSpans := pdataRequests(t, m, batch)
+	size := map[string]int{"logs": len(withGaps(mixedBatch())), "spans": len(mixedBatch())}
+	wantLogs, wantSpans := pdataRequests(t, m, withGaps(mixedBatch()), mixedBatch())
 	protocols(t, func(t *testing.T, b *backend, variables []string) {
 		// The first requests are refused until all is queued, so that it
 		// arrives as one batch.
 		refused := &refusal{grpc: status.Error(codes.Unavailable, "wait"), http: 503}
 		b.set(func(string, []string) *refusal { return refused })
 		whole := testPace
-		whole.batch = len(batch)
+		whole.batch = size["logs"]
 		o, err := newOTLP(t.Context(), m, OTLPOptions{Getenv: envOf(variables...), Logger: testLog(t)}, whole)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, a := range batch {
-			if err := o.Deliver(t.Context(), *a); err != nil {
+		for _, it := range withGaps(mixedBatch()) {
+			if err := deliverItem(t, o, it); err != nil {
 				t.Error(err)
 			}
 		}
-		b.set(func(_ string, ids []string) *refusal {
-			if len(ids) < len(batch) {
+		b.set(func(signal string, ids []string) *refusal {
+			if len(ids) < size[signal] {
 				return refused // an attempt from before
 			}
 			return nil
@@ -97,6 +116,25 @@ func TestParity(t *testing.T) {
 		compare(t, "logs", &collogs.ExportLogsServiceRequest{ResourceLogs: b.rawLogs}, wantLogs)
 		compare(t, "spans", &coltrace.ExportTraceServiceRequest{ResourceSpans: b.rawSpans}, wantSpans)
 	})
+}
+
+// sink is what every output is.
+type sink interface {
+	Deliver(ctx context.Context, a beesting.Access) error
+	End(ctx context.Context, a beesting.Access) error
+	Gap(ctx context.Context, g beesting.Gap) error
+}
+
+// deliverItem tells a sink everything there is to tell of it.
+func deliverItem(t *testing.T, s sink, it item) error {
+	t.Helper()
+	if it.gap != nil {
+		return s.Gap(t.Context(), *it.gap)
+	}
+	if err := s.Deliver(t.Context(), *it.access); err != nil || !it.access.Ongoing {
+		return err
+	}
+	return s.End(t.Context(), *it.access)
 }
 
 // The pdata encoder gives the golden files, which a Collector wrote of what it
@@ -131,10 +169,10 @@ func bothAsJSON(t *testing.T, parts map[string]json.RawMessage) []byte {
 
 // pdataRequests is what PData pushes, decoded from the bytes that a Collector's
 // exporter would send.
-func pdataRequests(t *testing.T, m *Mapping, batch []*beesting.Access) (*collogs.ExportLogsServiceRequest, *coltrace.ExportTraceServiceRequest) {
+func pdataRequests(t *testing.T, m *Mapping, records, spans []item) (*collogs.ExportLogsServiceRequest, *coltrace.ExportTraceServiceRequest) {
 	t.Helper()
 	var logs collogs.ExportLogsServiceRequest
-	data, err := plogotlp.NewExportRequestFromLogs(m.logs(batch)).MarshalProto()
+	data, err := plogotlp.NewExportRequestFromLogs(m.logs(records)).MarshalProto()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +180,7 @@ func pdataRequests(t *testing.T, m *Mapping, batch []*beesting.Access) (*collogs
 		t.Fatal(err)
 	}
 	var traces coltrace.ExportTraceServiceRequest
-	if data, err = ptraceotlp.NewExportRequestFromTraces(m.traces(batch)).MarshalProto(); err != nil {
+	if data, err = ptraceotlp.NewExportRequestFromTraces(m.traces(spans)).MarshalProto(); err != nil {
 		t.Fatal(err)
 	}
 	if err := proto.Unmarshal(data, &traces); err != nil {

@@ -178,11 +178,22 @@ func (p *PData) signal(name string) *delivery {
 }
 
 // Deliver queues a for every signal that was attached and not forgotten since,
-// and returns at once. The error says which signal has no room for it; it is
-// counted and logged here already. What a refers to must not be changed
-// afterwards.
+// one that is Ongoing as a log record only, and returns at once. The error says
+// which signal has no room for it; it is counted and logged here already. What a
+// refers to must not be changed afterwards.
 func (p *PData) Deliver(_ context.Context, a beesting.Access) error {
-	return putAll(a, p.logs, p.traces)
+	return putAll(accessItem(a), begun(&a, p.logs, p.traces)...)
+}
+
+// End queues the span of an access that was delivered as Ongoing, and is like
+// Deliver otherwise. Spans are pushed in the order in which they end.
+func (p *PData) End(_ context.Context, a beesting.Access) error {
+	return putAll(accessItem(a), p.traces)
+}
+
+// Gap queues the log record of a gap, and is like Deliver otherwise.
+func (p *PData) Gap(_ context.Context, g beesting.Gap) error {
+	return putAll(gapItem(g), p.logs)
 }
 
 // Close forgets both signals for good: what is queued is lost, counted as
@@ -215,16 +226,16 @@ func (p *PData) Stats() OTLPStats {
 
 // pusher is the sender of a signal whose batches have the type T.
 type pusher[T any] struct {
-	encode    func([]*beesting.Access) T
+	encode    func([]item) T
 	push      func(context.Context, T) error
 	permanent func(error) bool
 	left      func(error) (T, bool)
-	id        func(*beesting.Access) string // names an access's record or span
-	ids       func(T) []string              // names those in a batch
+	id        func(item) string // names its record or span
+	ids       func(T) []string  // names those in a batch
 }
 
 // send implements sender.
-func (s *pusher[T]) send(ctx context.Context, batch []*beesting.Access) (outcome, error) {
+func (s *pusher[T]) send(ctx context.Context, batch []item) (outcome, error) {
 	err := s.push(ctx, s.encode(batch))
 	if err == nil {
 		return outcome{verdict: delivered}, nil
@@ -269,7 +280,7 @@ func branches(err error) []error {
 // (a processor may have removed the ids), all of it is sent again: better twice
 // than never. So it is where several consumers refused, of which each may have
 // taken something else.
-func (s *pusher[T]) taken(batch []*beesting.Access, err error) []int {
+func (s *pusher[T]) taken(batch []item, err error) []int {
 	if len(branches(err)) > 0 {
 		return nil
 	}
@@ -284,8 +295,8 @@ func (s *pusher[T]) taken(batch []*beesting.Access, err error) []int {
 	}
 	var taken []int
 	found := 0
-	for i, a := range batch {
-		if id := s.id(a); left[id] > 0 {
+	for i, it := range batch {
+		if id := s.id(it); left[id] > 0 {
 			left[id]--
 			found++
 			continue

@@ -11,8 +11,6 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-
-	"github.com/beesting-otel/beesting"
 )
 
 // The encoder of the Collector's types says the same as the SDK's in sdk.go
@@ -20,11 +18,11 @@ import (
 
 // logs encodes a batch: resources in the order in which they first appear,
 // each with one scope, and in it the records in their order.
-func (m *Mapping) logs(batch []*beesting.Access) plog.Logs {
+func (m *Mapping) logs(batch []item) plog.Logs {
 	out := plog.NewLogs()
 	scopes := map[string]plog.ScopeLogs{}
-	for _, a := range batch {
-		r := m.record(a)
+	for _, it := range batch {
+		r := m.of(it)
 		key := resourceKey(r.resource)
 		scope, known := scopes[key]
 		if !known {
@@ -42,23 +40,25 @@ func (m *Mapping) logs(batch []*beesting.Access) plog.Logs {
 }
 
 func putLog(out plog.LogRecord, r *record) {
-	out.SetEventName(EventName)
+	out.SetEventName(r.event)
 	out.SetTimestamp(unixNano(r.time))
 	out.SetObservedTimestamp(unixNano(r.observed))
 	out.SetSeverityNumber(plog.SeverityNumber(r.severity.number)) //nolint:gosec // from severityTable, below 25
 	out.Body().SetStr(r.body)
-	out.SetTraceID(r.traceID)
-	out.SetSpanID(r.spanID)
-	out.SetFlags(plog.DefaultLogRecordFlags.WithIsSampled(true))
+	if r.traced {
+		out.SetTraceID(r.traceID)
+		out.SetSpanID(r.spanID)
+		out.SetFlags(plog.DefaultLogRecordFlags.WithIsSampled(true))
+	}
 	putAttributes(out.Attributes(), r.log)
 }
 
 // traces is logs for spans.
-func (m *Mapping) traces(batch []*beesting.Access) ptrace.Traces {
+func (m *Mapping) traces(batch []item) ptrace.Traces {
 	out := ptrace.NewTraces()
 	scopes := map[string]ptrace.ScopeSpans{}
-	for _, a := range batch {
-		r := m.record(a)
+	for _, it := range batch {
+		r := m.of(it)
 		key := resourceKey(r.resource)
 		scope, known := scopes[key]
 		if !known {
@@ -79,13 +79,13 @@ func (m *Mapping) traces(batch []*beesting.Access) ptrace.Traces {
 const spanFlags = uint32(trace.FlagsSampled) | uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
 
 func putSpan(out ptrace.Span, r *record) {
-	out.SetName(EventName)
+	out.SetName(r.name)
 	out.SetKind(ptrace.SpanKindInternal)
 	out.SetTraceID(r.traceID)
 	out.SetSpanID(r.spanID)
 	out.SetFlags(spanFlags)
 	out.SetStartTimestamp(unixNano(r.time))
-	out.SetEndTimestamp(unixNano(r.time))
+	out.SetEndTimestamp(unixNano(r.end))
 	if r.denied {
 		out.Status().SetCode(ptrace.StatusCodeError)
 		out.Status().SetMessage(deniedStatus)
@@ -138,7 +138,12 @@ func putValue(out pcommon.Value, v attribute.Value) {
 // What names a record or a span is what makes it one with its access, and the
 // same on every attempt.
 
-func logID(a *beesting.Access) string { return fmt.Sprintf("%x", a.ID[:]) }
+func logID(it item) string {
+	if it.gap != nil {
+		return fmt.Sprintf("%x", gapID(it.gap))
+	}
+	return fmt.Sprintf("%x", it.access.ID[:])
+}
 
 func logIDs(logs plog.Logs) []string {
 	out := make([]string, 0, logs.LogRecordCount())
@@ -156,8 +161,8 @@ func logIDs(logs plog.Logs) []string {
 	return out
 }
 
-func traceAndSpanID(a *beesting.Access) string {
-	return fmt.Sprintf("%x/%x", traceID(a), spanID(a))
+func traceAndSpanID(it item) string {
+	return fmt.Sprintf("%x/%x", traceID(it.access), spanID(it.access))
 }
 
 func traceAndSpanIDs(traces ptrace.Traces) []string {

@@ -357,12 +357,12 @@ func TestPDataGroupsByResource(t *testing.T) {
 	batch := mixedBatch()
 	var want []string
 	byKey := map[string][]string{}
-	for _, a := range batch {
-		key := resourceKey(m.record(a).resource)
+	for _, it := range batch {
+		key := resourceKey(m.of(it).resource)
 		if byKey[key] == nil {
 			want = append(want, key)
 		}
-		byKey[key] = append(byKey[key], logID(a))
+		byKey[key] = append(byKey[key], logID(it))
 	}
 	logs := m.logs(batch)
 	if logs.ResourceLogs().Len() != len(want) || m.traces(batch).ResourceSpans().Len() != len(want) || len(want) < 4 {

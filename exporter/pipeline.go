@@ -5,15 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/beesting-otel/beesting"
 )
 
 // sender encodes a batch and makes one attempt to deliver it. It is called by
 // one goroutine. What was said over whatever protocol, it judges itself: the
 // error beside the outcome is for people only, and may be nil in any case.
 type sender interface {
-	send(ctx context.Context, batch []*beesting.Access) (outcome, error)
+	send(ctx context.Context, batch []item) (outcome, error)
 	// close releases what the sender holds. Nothing is sent afterwards.
 	close(ctx context.Context) error
 }
@@ -147,26 +145,26 @@ func (p *pipeline) acknowledge(n int, out outcome) {
 }
 
 // takeOut settles what was taken of a batch and returns the rest.
-func (p *pipeline) takeOut(batch []*beesting.Access, taken []int) []*beesting.Access {
+func (p *pipeline) takeOut(batch []item, taken []int) []item {
 	if len(taken) == 0 {
 		return batch
 	}
 	p.source.Take(taken)
 	p.tally.settle(len(taken), 0, "")
-	rest := make([]*beesting.Access, 0, len(batch)-len(taken))
-	for i, a := range batch {
+	rest := make([]item, 0, len(batch)-len(taken))
+	for i, it := range batch {
 		if len(taken) > 0 && taken[0] == i {
 			taken = taken[1:]
 			continue
 		}
-		rest = append(rest, a)
+		rest = append(rest, it)
 	}
 	return rest
 }
 
 // narrow halves a batch that the other side refuses until the access that it
 // can't take stands alone, so that one takes none of its neighbours with it.
-func (p *pipeline) narrow(batch []*beesting.Access, cause string, err error) {
+func (p *pipeline) narrow(batch []item, cause string, err error) {
 	if len(batch) > 1 {
 		p.suspect = true
 		p.limit = len(batch) / 2

@@ -2,11 +2,26 @@ package exporter
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"sync"
 
 	"github.com/beesting-otel/beesting"
 )
+
+// item is what waits to be delivered: an access or, as a log record only, a gap.
+type item struct {
+	access *beesting.Access
+	gap    *beesting.Gap
+}
+
+// String names the item in messages.
+func (it item) String() string {
+	if it.gap != nil {
+		return fmt.Sprintf("gap of token %s", it.gap.Placement.TokenID)
+	}
+	return fmt.Sprintf("access %x", it.access.ID[:4])
+}
 
 // source is what a pipeline delivers from: accesses in order behind a cursor
 // that moves only when the pipeline says so. The queue in memory is one; a
@@ -18,7 +33,7 @@ type source interface {
 	// limit accesses, oldest first. The cursor stays. It returns io.EOF when
 	// the source is empty and nothing more is to be waited for, and ctx's
 	// error when ctx ends.
-	Next(ctx context.Context, limit int) ([]*beesting.Access, error)
+	Next(ctx context.Context, limit int) ([]item, error)
 	// Ack moves the cursor past the first n accesses: they are delivered.
 	Ack(n int)
 	// Take takes the accesses at these positions after the cursor (ascending,
@@ -38,7 +53,7 @@ type queue struct {
 
 	mu       sync.Mutex
 	limit    int
-	items    []*beesting.Access
+	items    []item
 	closed   bool // nothing is accepted any more
 	draining bool // Next gives what is left, and doesn't wait for more
 	left     int  // of what was there when draining began
@@ -56,15 +71,15 @@ func (q *queue) resize(limit int) {
 	q.limit = limit
 }
 
-// put appends a and never waits. Not accepted means that the queue is full, or
+// put appends it and never waits. Not accepted means that the queue is full, or
 // no longer open.
-func (q *queue) put(a *beesting.Access) (accepted, open bool) {
+func (q *queue) put(it item) (accepted, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || len(q.items) >= q.limit {
 		return false, !q.closed
 	}
-	q.items = append(q.items, a)
+	q.items = append(q.items, it)
 	q.signal()
 	return true, true
 }
@@ -77,14 +92,14 @@ func (q *queue) signal() {
 }
 
 // Next implements source.
-func (q *queue) Next(ctx context.Context, limit int) ([]*beesting.Access, error) {
+func (q *queue) Next(ctx context.Context, limit int) ([]item, error) {
 	for {
 		q.mu.Lock()
 		n, last := min(limit, len(q.items)), q.closed || q.draining
 		if q.draining {
 			n = min(n, q.left)
 		}
-		batch := append([]*beesting.Access(nil), q.items[:n]...)
+		batch := append([]item(nil), q.items[:n]...)
 		q.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
@@ -110,12 +125,12 @@ func (q *queue) Take(positions []int) {
 	defer q.mu.Unlock()
 	q.left -= min(q.left, len(positions))
 	kept := q.items[:0]
-	for i, a := range q.items {
+	for i, it := range q.items {
 		if len(positions) > 0 && positions[0] == i {
 			positions = positions[1:]
 			continue
 		}
-		kept = append(kept, a)
+		kept = append(kept, it)
 	}
 	clear(q.items[len(kept):])
 	q.items = kept

@@ -11,11 +11,11 @@ import (
 	"github.com/beesting-otel/beesting"
 )
 
-// counts are the counts of a batch, which the tests number the accesses with.
-func counts(batch []*beesting.Access) []uint64 {
+// numbersIn are the counts of a batch, which the tests number the accesses with.
+func numbersIn(batch []item) []uint64 {
 	var out []uint64
-	for _, a := range batch {
-		out = append(out, a.Count)
+	for _, it := range batch {
+		out = append(out, it.access.Count)
 	}
 	return out
 }
@@ -25,7 +25,7 @@ func TestQueueIsASource(t *testing.T) {
 	q := newQueue(5)
 	var src source = q
 	for n := range uint64(7) {
-		accepted, open := q.put(&beesting.Access{Count: n})
+		accepted, open := q.put(item{access: &beesting.Access{Count: n}})
 		if accepted != (n < 5) || !open {
 			t.Errorf("put %d: accepted %v, open %v", n, accepted, open)
 		}
@@ -33,7 +33,7 @@ func TestQueueIsASource(t *testing.T) {
 	next := func(limit int, want ...uint64) {
 		t.Helper()
 		batch, err := src.Next(t.Context(), limit)
-		got := counts(batch)
+		got := numbersIn(batch)
 		if err != nil || len(got) != len(want) {
 			t.Fatalf("next %d: %v, %v; want %v", limit, got, err, want)
 		}
@@ -49,11 +49,11 @@ func TestQueueIsASource(t *testing.T) {
 	next(10, 2, 3, 4)
 	src.SetAside(1, "bad")
 	next(1, 3)
-	if accepted, _ := q.put(&beesting.Access{Count: 9}); !accepted {
+	if accepted, _ := q.put(item{access: &beesting.Access{Count: 9}}); !accepted {
 		t.Error("no room after an acknowledgement")
 	}
 	q.close()
-	if accepted, open := q.put(&beesting.Access{}); accepted || open {
+	if accepted, open := q.put(item{access: &beesting.Access{}}); accepted || open {
 		t.Error("a closed queue took something")
 	}
 	next(10, 3, 4, 9) // what is in it stays
@@ -75,7 +75,7 @@ func TestQueueWaits(t *testing.T) {
 		_, err := q.Next(t.Context(), 1)
 		got <- err
 	}()
-	q.put(&beesting.Access{})
+	q.put(item{access: &beesting.Access{}})
 	if err := <-got; err != nil {
 		t.Error(err)
 	}
@@ -94,14 +94,14 @@ func TestQueueWaits(t *testing.T) {
 func TestQueueTake(t *testing.T) {
 	q := newQueue(6)
 	for n := range uint64(6) {
-		q.put(&beesting.Access{Count: n})
+		q.put(item{access: &beesting.Access{Count: n}})
 	}
 	q.Take([]int{0, 2, 3})
-	if accepted, _ := q.put(&beesting.Access{Count: 9}); !accepted || q.len() != 4 {
+	if accepted, _ := q.put(item{access: &beesting.Access{Count: 9}}); !accepted || q.len() != 4 {
 		t.Errorf("accepted %v, %d in the queue", accepted, q.len())
 	}
 	batch, err := q.Next(t.Context(), 10)
-	if got := counts(batch); err != nil || !slices.Equal(got, []uint64{1, 4, 5, 9}) {
+	if got := numbersIn(batch); err != nil || !slices.Equal(got, []uint64{1, 4, 5, 9}) {
 		t.Errorf("left %v, %v", got, err)
 	}
 }
@@ -111,18 +111,18 @@ func TestQueueTake(t *testing.T) {
 func TestQueueDrainAndOpen(t *testing.T) {
 	q := newQueue(10)
 	for n := range uint64(5) {
-		q.put(&beesting.Access{Count: n})
+		q.put(item{access: &beesting.Access{Count: n}})
 	}
 	q.drain(true)
 	next := func(want ...uint64) {
 		t.Helper()
 		batch, err := q.Next(t.Context(), 2)
-		if got := counts(batch); !slices.Equal(got, want) || (err != nil) != (len(want) == 0) || (err != nil && !errors.Is(err, io.EOF)) {
+		if got := numbersIn(batch); !slices.Equal(got, want) || (err != nil) != (len(want) == 0) || (err != nil && !errors.Is(err, io.EOF)) {
 			t.Errorf("next: %v, %v, want %v", got, err, want)
 		}
 	}
 	next(0, 1)
-	q.put(&beesting.Access{Count: 5})
+	q.put(item{access: &beesting.Access{Count: 5}})
 	next(0, 1) // the cursor stays
 	q.Ack(2)
 	next(2, 3)
@@ -132,7 +132,7 @@ func TestQueueDrainAndOpen(t *testing.T) {
 	next(4)
 	q.SetAside(1, "bad")
 	next()
-	q.put(&beesting.Access{Count: 6})
+	q.put(item{access: &beesting.Access{Count: 6}})
 	next()
 	if q.len() != 2 {
 		t.Errorf("%d in the queue, want the two that came late", q.len())
@@ -141,7 +141,7 @@ func TestQueueDrainAndOpen(t *testing.T) {
 	next(5, 6)
 	q.close()
 	q.open()
-	if accepted, open := q.put(&beesting.Access{}); !accepted || !open || q.discard() != 3 || q.len() != 0 {
+	if accepted, open := q.put(item{access: &beesting.Access{}}); !accepted || !open || q.discard() != 3 || q.len() != 0 {
 		t.Errorf("opened again: accepted %v, open %v", accepted, open)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/beesting-otel/beesting"
 )
 
 // TestTelemetryReference keeps docs/telemetry.md true: its tables are made
@@ -25,17 +27,22 @@ func TestTelemetryReference(t *testing.T) {
 	}
 	parts := map[string]string{
 		"resource": attributeTable(t, resourceTable, false),
-		"token":    attributeTable(t, slices.Concat(identityRows, tokenRows), true),
-		"file":     attributeTable(t, fileRows, true),
-		"process":  attributeTable(t, processRows, true),
+		"token":    attributeTable(t, slices.Concat(identityRows, tokenRows, kindRows, touchRows), true),
+		"end":      attributeTable(t, endRows, true),
+		"gap":      attributeTable(t, gapTable, false),
+		"kinds":    kindReference(),
+		"file":     attributeTable(t, slices.Concat(pathRows, fileRows), true),
+		"process":  attributeTable(t, slices.Concat(processRows, taskRows), true),
 		"actor":    attributeTable(t, actorRows, true),
-		"marks":    attributeTable(t, markRows, true),
+		"marks":    attributeTable(t, slices.Concat(markRows, invalidRows), true),
 		"severity": severityReference(),
 		"flags":    flagReference(),
 		"metrics":  metricReference(),
 		"points":   pointReference(),
 		"metric":   fenced("json", metricExample(t)),
 		"text":     fenced("text", readGolden(t, "outsider-write.txt")),
+		"gapline":  fenced("json", readGolden(t, "gap.line.json")),
+		"gaptext":  fenced("text", readGolden(t, "gap.txt")),
 		"json":     fenced("json", readGolden(t, "workload-read.line.json")),
 		"log":      fenced("json", receivedByCollector(t, "logs")),
 		"span":     fenced("json", receivedByCollector(t, "traces")),
@@ -69,12 +76,21 @@ func TestTelemetryReference(t *testing.T) {
 func attributeTable(t *testing.T, rows []row, withSignals bool) string {
 	t.Helper()
 	examples := map[attribute.Key]attribute.Value{}
-	for _, name := range []string{"container-exec", "host-read", "outsider-write", "workload-read"} { // the last has precedence
-		a := samples()[name]
-		r := sampleMapping(t).record(&a)
+	all := samples()
+	g := sampleGap()
+	take := func(r record) {
 		for _, kv := range slices.Concat(r.resource, r.log, r.span) {
 			examples[kv.Key] = kv.Value
 		}
+	}
+	for _, name := range []string{"symlink", "container-exec", "host-read", "outsider-write", "workload-read"} { // the last has precedence
+		a := all[name]
+		take(sampleMapping(t).record(&a))
+	}
+	if slices.ContainsFunc(rows, func(r row) bool { return r.key == keyLossCause }) {
+		take(sampleMapping(t).gap(&g))
+		// of an access only
+		examples["honeytoken.access.invalid_utf8"] = attribute.StringSliceValue([]string{"file.path"})
 	}
 	var b strings.Builder
 	head, line := "| Attribute | Type |", "|---|---|"
@@ -121,6 +137,17 @@ func severityReference() string {
 	b.WriteString("| Severity number | Short name | When |\n|---|---|---|\n")
 	for _, r := range severityTable {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", r.number, r.short, r.says)
+	}
+	return b.String()
+}
+
+// kindReference has the severity of what the token's own container does.
+func kindReference() string {
+	var b strings.Builder
+	b.WriteString("| Kind | Severity | What was done |\n|---|---|---|\n")
+	for _, r := range kindTable {
+		severity := severityOf(&beesting.Access{Kind: r.kind}).number
+		fmt.Fprintf(&b, "| `%s` | %d | %s |\n", r.kind, severity, r.says)
 	}
 	return b.String()
 }

@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"flag"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ func sampleAccess() beesting.Access {
 		Outcome:      beesting.OutcomeAllowed,
 		Time:         at,
 		ObservedTime: at.Add(1500 * time.Microsecond),
+		EndTime:      at.Add(2345 * time.Microsecond),
+		Reads:        2,
 		Placement: beesting.Placement{
 			ID:        77,
 			TokenID:   "bt-9f3c2a7d51e04b68",
@@ -45,7 +48,13 @@ func sampleAccess() beesting.Access {
 			LoginUID: beesting.LoginUIDUnset, AuditSession: beesting.AuditSessionUnset,
 			SessionLeaderPID: 48190, CgroupID: 10342,
 			Comm: "cat", Executable: "/bin/busybox",
-			Args: []string{"cat", "/root/.aws/credentials"},
+			Args:             []string{"cat", "/root/.aws/credentials"},
+			WorkingDirectory: "/srv/shop",
+			Capabilities:     0xa80425fb, // what containerd gives a container
+			Namespaces:       beesting.Namespaces{Mount: 4026532577, PID: 4026532579, Net: 4026532510, User: 4026531837, Cgroup: 4026532580},
+			Ancestors: []beesting.Ancestor{
+				{PID: 48190, StartTime: at.Add(-40 * time.Second), Comm: "sh"},
+			},
 		},
 		Count: 1,
 	}
@@ -74,7 +83,8 @@ func sampleContainer() *beesting.Container {
 func outsiderAccess() beesting.Access {
 	a := sampleAccess()
 	a.ID[0], a.Incident[0] = 0x77, 0x78
-	a.Outcome = beesting.OutcomeDenied
+	a.Outcome, a.ErrorType = beesting.OutcomeDenied, "EACCES"
+	a.EndTime, a.Reads = time.Time{}, 0
 	a.Actor = beesting.ActorOtherContainer
 	a.File.Flags = 0o1 | flagTruncate | flagCreate | 0o2000
 	a.ActorContainer = &beesting.Container{
@@ -105,7 +115,7 @@ func hostAccess() beesting.Access {
 }
 
 // bareAccess is an execution, from the host, of a token in a container that
-// belongs to no pod.
+// belongs to no pod, and about which little could be found out.
 func bareAccess() beesting.Access {
 	a := sampleAccess()
 	a.ID[0], a.Incident[0] = 0x22, 0x23
@@ -115,14 +125,44 @@ func bareAccess() beesting.Access {
 	a.Placement.Container = &c
 	a.Placement.Token.Kind = ""
 	a.Actor = beesting.ActorHost
+	a.Kind = beesting.AccessExec
+	a.EndTime, a.Reads = time.Time{}, 0
 	a.File.Flags |= 0o40
-	a.Process.Args = nil
+	a.Process.Args, a.Process.WorkingDirectory, a.Process.Ancestors = nil, "", nil
+	a.Process.Namespaces, a.Process.Capabilities = beesting.Namespaces{}, 0
 	a.Partial = []string{"process.args"}
 	return a
 }
 
+// symlinkAccess is a symbolic link that a workload made, which has a detail.
+func symlinkAccess() beesting.Access {
+	a := pointAccess(beesting.AccessSymlink)
+	a.ID[0] = 0x33
+	a.Detail = "../../root/.aws/credentials"
+	return a
+}
+
+// pointAccess is an access of a kind that happens at once, by the workload.
+func pointAccess(kind beesting.AccessKind) beesting.Access {
+	a := sampleAccess()
+	a.ID[0], a.ID[1] = 0x44, byte(slices.IndexFunc(kindTable, func(r kindRule) bool { return r.kind == kind }))
+	a.Kind = kind
+	a.EndTime, a.Reads = time.Time{}, 0
+	return a
+}
+
+// sampleGap is three opens that nobody saw.
+func sampleGap() beesting.Gap {
+	return beesting.Gap{
+		Placement: sampleAccess().Placement, Kind: beesting.AccessOpen, Count: 3,
+		From: at.Add(-2 * time.Second), To: at, Cause: "ring_full",
+	}
+}
+
 func samples() map[string]beesting.Access {
 	return map[string]beesting.Access{
+		"workload-stat":  pointAccess(beesting.AccessStat),
+		"symlink":        symlinkAccess(),
 		"workload-read":  sampleAccess(),
 		"outsider-write": outsiderAccess(),
 		"host-read":      hostAccess(),

@@ -49,13 +49,16 @@ func (e *logEncoder) add(ctx context.Context, r record) {
 		return provider.Logger(ScopeName, log.WithInstrumentationVersion(e.version), log.WithSchemaURL(SchemaURL))
 	})
 	var out log.Record
-	out.SetEventName(EventName)
+	out.SetEventName(r.event)
 	out.SetTimestamp(r.time)
 	out.SetObservedTimestamp(r.observed)
 	out.SetSeverity(log.Severity(r.severity.number))
 	out.SetBody(attribute.StringValue(r.body))
 	out.AddAttributes(r.log...)
-	logger.Emit(trace.ContextWithSpanContext(ctx, r.spanContext()), out)
+	if r.traced {
+		ctx = trace.ContextWithSpanContext(ctx, r.spanContext())
+	}
+	logger.Emit(ctx, out)
 }
 
 // take empties the batch.
@@ -95,8 +98,8 @@ func newSpanEncoder(version string) *spanEncoder {
 	return &spanEncoder{version: version, tracers: newLRU[trace.Tracer](maxResources)}
 }
 
-// add encodes r and appends it to the batch. The span begins and ends at the
-// moment of the open: how long the file stayed open isn't known.
+// add encodes r and appends it to the batch. It ended already: the SDK is
+// told both times.
 func (e *spanEncoder) add(ctx context.Context, r record) {
 	tracer := e.tracers.get(r.resource, func(res *resource.Resource) trace.Tracer {
 		limits := sdktrace.NewSpanLimits()
@@ -112,7 +115,7 @@ func (e *spanEncoder) add(ctx context.Context, r record) {
 		)
 		return provider.Tracer(ScopeName, trace.WithInstrumentationVersion(e.version), trace.WithSchemaURL(SchemaURL))
 	})
-	_, span := tracer.Start(context.WithValue(ctx, idsKey{}, r.spanContext()), EventName,
+	_, span := tracer.Start(context.WithValue(ctx, idsKey{}, r.spanContext()), r.name,
 		trace.WithNewRoot(),
 		trace.WithSpanKind(trace.SpanKindInternal),
 		trace.WithTimestamp(r.time),
@@ -120,7 +123,7 @@ func (e *spanEncoder) add(ctx context.Context, r record) {
 	if r.denied {
 		span.SetStatus(codes.Error, deniedStatus)
 	}
-	span.End(trace.WithTimestamp(r.time))
+	span.End(trace.WithTimestamp(r.end))
 }
 
 // take empties the batch.

@@ -23,10 +23,7 @@ func sentence(a *beesting.Access) string {
 	if byOutsider(a) {
 		b.WriteString(", from " + outsiderName(a))
 	}
-	if a.Count > 1 {
-		fmt.Fprintf(&b, " (%d times)", a.Count)
-	}
-	return bounded(b.String(), maxValue)
+	return bounded(b.String(), maxValue-len(ending(a))) + ending(a)
 }
 
 // actorName is "cat (pid 4711, user 0)".
@@ -54,16 +51,48 @@ func actorWord(a *beesting.Access) string {
 	}
 }
 
-// deed is what was done, and what for: "opened", " for reading".
+// deed is what was done, and what stands behind the token's name: "opened",
+// " for reading".
 func deed(a *beesting.Access) (verb, aim string) {
-	if a.Kind != beesting.AccessOpen {
-		return "touched", ""
-	}
-	aim = " for " + purpose(a.File.Flags)
+	rule := ruleOf(a.Kind)
+	verb, aim = rule.done, rule.aim
 	if a.Outcome == beesting.OutcomeDenied {
-		return "was denied to open", aim
+		verb = "tried to " + rule.todo
 	}
-	return "opened", aim
+	switch {
+	case a.Kind == beesting.AccessOpen && hasFlags(a):
+		aim = " for " + purpose(a.File.Flags)
+	case a.Kind == beesting.AccessXattr && changes(a.File.Flags):
+		verb = strings.Replace(verb, "ask for", "change", 1)
+		verb = strings.Replace(verb, "asked for", "changed", 1)
+	}
+	switch {
+	case a.Detail == "":
+	case a.Kind == beesting.AccessRename:
+		aim += " to " + word(bounded(a.Detail, maxDetail))
+	default:
+		aim += " (" + word(bounded(a.Detail, maxDetail)) + ")"
+	}
+	return verb, aim
+}
+
+// maxDetail bounds the detail within a sentence, in bytes.
+const maxDetail = 300
+
+// ending is how it came out and how often it was: " and was refused (EACCES)",
+// " (3 times)".
+func ending(a *beesting.Access) string {
+	var b strings.Builder
+	if a.Outcome == beesting.OutcomeDenied {
+		b.WriteString(" and was refused")
+		if a.ErrorType != "" {
+			b.WriteString(" (" + word(bounded(a.ErrorType, maxDetail)) + ")")
+		}
+	}
+	if a.Count > 1 {
+		fmt.Fprintf(&b, " (%d times)", a.Count)
+	}
+	return b.String()
 }
 
 func tokenName(a *beesting.Access) string {
@@ -96,4 +125,23 @@ func outsiderName(a *beesting.Access) string {
 		return "the host"
 	}
 	return "another container"
+}
+
+// gapSentence is the body of a gap, and its line of text.
+func gapSentence(g *beesting.Gap) string {
+	a := beesting.Access{Placement: g.Placement}
+	var b strings.Builder
+	touches := "touches"
+	if g.Count == 1 {
+		touches = "touch"
+	}
+	fmt.Fprintf(&b, "%d %s (%s) of %s", g.Count, touches, word(string(g.Kind)), tokenName(&a))
+	if p := filePath(&a); p != "" {
+		fmt.Fprintf(&b, " at %s", word(p))
+	}
+	if place := placeName(g.Placement.Container); place != "" {
+		fmt.Fprintf(&b, " in %s", place)
+	}
+	fmt.Fprintf(&b, ", counted by the kernel and not reported: %s", word(g.Cause))
+	return bounded(b.String(), maxValue)
 }

@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/beesting-otel/beesting"
 )
@@ -16,11 +17,27 @@ type severityRule struct {
 }
 
 // severityTable never gives FATAL (21 and up): it means that a program ended.
+// Whether the access was denied makes no difference: what was tried counts.
 var severityTable = []severityRule{
-	{9, "INFO", "the actor is known and benign: `runtime`, `kubelet`, `agent` or `allowed` (no such class is reported yet)", byBenign},
+	{9, "INFO", "the actor is known and benign: `runtime`, `kubelet`, `agent` or `allowed`", byBenign},
 	{19, "ERROR3", "the actor is outside of the token's own container; for a file of the host: in a container", byOutsider},
-	{19, "ERROR3", "the token was opened for writing or truncation", isTampering},
-	{17, "ERROR", "everything else: the token was opened for reading or execution", func(*beesting.Access) bool { return true }},
+	{19, "ERROR3", "the token was changed: " + kindsWith(changing) + "; `open` for writing or truncation, `xattr` with the flag `write`", isTampering},
+	{13, "WARN", "somebody looked around: " + kindsWith(looking), isReconnaissance},
+	{17, "ERROR", "everything else, which is the content or a way to it: " + kindsWith(having), func(*beesting.Access) bool { return true }},
+}
+
+// gapSeverity is that of a gap: something was touched, and how isn't known.
+var gapSeverity = severityRule{number: 13, short: "WARN"}
+
+// kindsWith lists the kinds of an effect, for the reference.
+func kindsWith(e effect) string {
+	var names []string
+	for _, r := range kindTable {
+		if r.effect == e {
+			names = append(names, "`"+string(r.kind)+"`")
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func severityOf(a *beesting.Access) severityRule {
@@ -30,7 +47,7 @@ func severityOf(a *beesting.Access) severityRule {
 
 func byBenign(a *beesting.Access) bool {
 	switch a.Actor {
-	case "runtime", "kubelet", "agent", "allowed":
+	case beesting.ActorRuntime, beesting.ActorKubelet, beesting.ActorAgent, beesting.ActorAllowed:
 		return true
 	}
 	return false
@@ -43,6 +60,6 @@ func byOutsider(a *beesting.Access) bool {
 	return a.Actor == beesting.ActorOtherContainer || a.Actor == beesting.ActorHost
 }
 
-func isTampering(a *beesting.Access) bool {
-	return a.Kind == beesting.AccessOpen && changes(a.File.Flags)
-}
+func isTampering(a *beesting.Access) bool { return effectOf(a) == changing }
+
+func isReconnaissance(a *beesting.Access) bool { return effectOf(a) == looking }

@@ -35,6 +35,7 @@ type row struct {
 // facts is what a row may look at.
 type facts struct {
 	access *beesting.Access
+	gap    *beesting.Gap // of the rows of gapTable
 	node   Node
 	args   sanitisedArgs
 	// invalid collects the names of attributes that held invalid UTF-8.

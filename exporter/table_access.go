@@ -17,7 +17,10 @@ import (
 // accessTable describes the access: identity, token, what was done, who did
 // it. Names that the conventions have are theirs; all others are under
 // honeytoken.*, never inside a namespace of OpenTelemetry's.
-var accessTable = slices.Concat(identityRows, tokenRows, fileRows, processRows, actorRows, markRows)
+var accessTable = slices.Concat(
+	identityRows, tokenRows, kindRows, touchRows, endRows, pathRows, fileRows,
+	processRows, taskRows, actorRows, markRows, invalidRows,
+)
 
 var identityRows = []row{
 	{"honeytoken.event", onLog,
@@ -43,34 +46,46 @@ var tokenRows = []row{
 			}
 			return text(f.access.Placement.Token.Kind)
 		}},
+}
+
+var kindRows = []row{
 	{"honeytoken.access.kind", onBoth,
-		"what was done: `open`",
+		"what was done; see [Kinds of access](#kinds-of-access)",
 		func(f *facts) attribute.Value { return text(string(f.access.Kind)) }},
+}
+
+var touchRows = []row{
 	{"honeytoken.access.flags", onBoth,
-		"how it was opened; see [Open flags](#open-flags)",
+		"how the file was opened, for the kinds that go through a descriptor, as far as it is known; see [Open flags](#open-flags)",
 		func(f *facts) attribute.Value {
-			if f.access.Kind != beesting.AccessOpen {
+			if !hasFlags(f.access) {
 				return attribute.Value{}
 			}
 			return texts(openFlags(f.access.File.Flags))
 		}},
 	{"honeytoken.access.count", onBoth,
-		"how many touches this record stands for, at least 1",
-		func(f *facts) attribute.Value { return attribute.Int64Value(int64(max(f.access.Count, 1))) }}, //nolint:gosec // a count of touches stays far below 2^63
+		"how many touches this record stands for, at least 1; see [What one touch is](#what-one-touch-is)",
+		func(f *facts) attribute.Value { return attribute.Int64Value(clamped(max(f.access.Count, 1))) }},
 	{"honeytoken.access.outcome", onBoth,
 		"`allowed` or `denied`: whether the kernel let it through",
 		func(f *facts) attribute.Value { return text(string(f.access.Outcome)) }},
 	{semconv.ErrorTypeKey, onBoth,
-		"`permission_denied` when the outcome is `denied`, else left out",
+		"why the kernel did not let it through, by its name in errno(3): `EACCES`, `EPERM`, `EBUSY`, `EXDEV` …, `_OTHER` where it isn't known; left out when the outcome is `allowed`",
 		func(f *facts) attribute.Value {
 			if f.access.Outcome != beesting.OutcomeDenied {
 				return attribute.Value{}
 			}
-			return text("permission_denied")
+			if f.access.ErrorType == "" {
+				return semconv.ErrorTypeOther.Value
+			}
+			return text(f.access.ErrorType)
 		}},
+	{"honeytoken.access.detail", onBoth,
+		"what else the kernel was told, chosen by the actor: a symbolic link's target, a rename's new name, an extended attribute's name",
+		func(f *facts) attribute.Value { return text(f.access.Detail) }},
 }
 
-var fileRows = []row{
+var pathRows = []row{
 	{semconv.FilePathKey, onBoth,
 		"the token's path as its container sees it, for a file of the host as the host sees it. Where the host keeps a container's token is never told, and an actor that came by another way (a link, the host's side) is not seen to have used it",
 		func(f *facts) attribute.Value { return text(filePath(f.access)) }},
@@ -90,6 +105,9 @@ var fileRows = []row{
 			}
 			return text(path.Dir(filePath(f.access)))
 		}},
+}
+
+var fileRows = []row{
 	{semconv.FileModeKey, onBoth,
 		"the permission bits the token was planted with, octal; left out where they aren't known",
 		func(f *facts) attribute.Value {
@@ -130,7 +148,10 @@ var markRows = []row{
 	{"honeytoken.access.partial", onBoth,
 		"the parts of the access that could not be had, such as `process.args`; left out when it is complete",
 		func(f *facts) attribute.Value { return texts(f.access.Partial) }},
-	// Last: it names what the rows before it replaced.
+}
+
+// invalidRows come last: they name what the rows before them replaced.
+var invalidRows = []row{
 	{"honeytoken.access.invalid_utf8", onBoth,
 		"the attributes (of resource, log and span) whose bytes were not valid UTF-8 and hold U+FFFD instead; left out when there are none",
 		func(f *facts) attribute.Value { return texts(slices.Sorted(slices.Values(f.invalid))) }},

@@ -115,7 +115,7 @@ func executableName(p *beesting.Process) string {
 // container; the resource stays the token's.
 var actorRows = []row{
 	{"honeytoken.actor.class", onBoth,
-		"`workload` (a process of the token's own container), `other_container`, or `host` (outside of every known container)",
+		"`workload` (a process of the token's own container), `other_container`, `host` (outside of every known container), `runtime` or `kubelet` (it runs the binary of the container runtime or of the kubelet, told by the file, not by its name), `agent`, or `allowed` (exempted in the configuration; reported only if that says so)",
 		func(f *facts) attribute.Value { return text(string(f.access.Actor)) }},
 	{"honeytoken.actor.container.id", onBoth,
 		"the acting process's container, when it is known and not the token's own",

@@ -30,17 +30,24 @@ func ColorWanted(w io.Writer, getenv func(string) string) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// NewText writes each access as a few aligned lines for a person. Every name
+// NewText writes each access as a few aligned lines for a person, and each gap
+// as one. Every name
 // in them is made safe to show: none can move the cursor, start a line or
 // change a colour.
 func NewText(w io.Writer, m *Mapping, o TextOptions) *Writer {
 	if o.Location == nil {
 		o.Location = time.UTC
 	}
-	return &Writer{w: w, format: func(a *beesting.Access) ([]byte, error) {
-		return formatText(a, m, o), nil
+	return &Writer{w: w, format: func(it item) ([]byte, error) {
+		if it.gap != nil {
+			return formatGap(it.gap, o), nil
+		}
+		return formatText(it.access, m, o), nil
 	}}
 }
+
+// textTime is how a time is written at the beginning of a line.
+const textTime = "2006-01-02 15:04:05.000 -0700"
 
 // labelWidth aligns the second column.
 const labelWidth = 7
@@ -49,8 +56,8 @@ func formatText(a *beesting.Access, m *Mapping, o TextOptions) []byte {
 	severity := severityOf(a)
 	verb, aim := deed(a)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s  %s  %s %s %s%s\n", a.Time.In(o.Location).Format("2006-01-02 15:04:05.000 -0700"),
-		colored(severity, o.Color), actorWord(a), verb, tokenName(a), aim)
+	fmt.Fprintf(&b, "%s  %s  %s %s %s%s%s\n", a.Time.In(o.Location).Format(textTime),
+		colored(severity, o.Color), actorWord(a), verb, tokenName(a), aim, ending(a))
 	line := func(label, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "  %-*s%s\n", labelWidth, label, value)
@@ -58,6 +65,8 @@ func formatText(a *beesting.Access, m *Mapping, o TextOptions) []byte {
 	}
 	line("who", commandLine(a, m))
 	line("", processLine(&a.Process, o.Location))
+	line("", directoryLine(&a.Process))
+	line("under", ancestorLine(a.Process.Ancestors))
 	line("from", actorPlace(a))
 	line("where", tokenPlace(a, m))
 	line("token", tokenLine(a))
@@ -67,8 +76,18 @@ func formatText(a *beesting.Access, m *Mapping, o TextOptions) []byte {
 	return b.Bytes()
 }
 
+// formatGap says when as well: its line stands where it was found out.
+func formatGap(g *beesting.Gap, o TextOptions) []byte {
+	bounds := ""
+	if !g.From.IsZero() {
+		bounds = ", since " + g.From.In(o.Location).Format(textTime)
+	}
+	return fmt.Appendf(nil, "%s  %s  %s%s\n", g.To.In(o.Location).Format(textTime), colored(gapSeverity, o.Color), gapSentence(g), bounds)
+}
+
 // colored is the severity's short name: white on red for tampering and
-// outsiders, red for a read, plain for what is benign.
+// outsiders, red for the content, yellow for a look around, plain for what is
+// benign.
 func colored(s severityRule, color bool) string {
 	name := fmt.Sprintf("%-6s", s.short)
 	switch {
@@ -76,6 +95,8 @@ func colored(s severityRule, color bool) string {
 		return name
 	case s.number >= 19:
 		return "\x1b[1;97;41m" + name + "\x1b[0m"
+	case s.number < 17:
+		return "\x1b[33m" + name + "\x1b[0m"
 	default:
 		return "\x1b[1;31m" + name + "\x1b[0m"
 	}
@@ -120,6 +141,22 @@ func processLine(p *beesting.Process, zone *time.Location) string {
 	}
 	if !p.StartTime.IsZero() {
 		parts = append(parts, "started "+p.StartTime.In(zone).Format("2006-01-02 15:04:05"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func directoryLine(p *beesting.Process) string {
+	if p.WorkingDirectory == "" {
+		return ""
+	}
+	return "in directory " + word(bounded(p.WorkingDirectory, maxValue))
+}
+
+// ancestorLine begins with the parent.
+func ancestorLine(all []beesting.Ancestor) string {
+	var parts []string
+	for _, p := range all[:min(len(all), beesting.MaxAncestors)] {
+		parts = append(parts, fmt.Sprintf("%s (%d)", word(bounded(p.Comm, maxAncestor)), p.PID))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -188,18 +188,22 @@ func FuzzWord(f *testing.F) {
 func FuzzOutputs(f *testing.F) {
 	f.Add("\x1b[31m", "x\ny", "\u202e\xff")
 	f.Add("\u009b2J", strings.Repeat("a", 5000), "\u2028")
-	lines := regexp.MustCompile(`(?m)^(  (who|from|where|token|lacks|   ) |\d{4}-)`)
+	labels := regexp.MustCompile(`(?m)^(  (who|under|from|where|token|lacks|   ) |\d{4}-)`)
 	f.Fuzz(func(t *testing.T, s1, s2, s3 string) {
 		a := outsiderAccess()
 		a.Process.Executable, a.Process.Comm, a.Process.Args = s1, s2, []string{s3, s1, s2}
 		a.Placement.Token.Path = "/" + s2
 		a.Placement.Container.Pod.Labels = map[string]string{labelName: s3}
 		a.ActorContainer.Name = s1
+		a.Detail, a.ErrorType, a.Process.WorkingDirectory = s1, s2, s3
+		a.Process.Ancestors = []beesting.Ancestor{{PID: 1, Comm: s1}, {PID: 2, Comm: s3}}
+		g := beesting.Gap{Placement: a.Placement, Kind: beesting.AccessKind(s1), Cause: s2, From: at}
 		var text, line bytes.Buffer
-		if err := NewText(&text, sampleMapping(t), TextOptions{}).Deliver(t.Context(), a); err != nil {
-			t.Fatal(err)
-		}
-		if err := NewJSON(&line, sampleMapping(t)).Deliver(t.Context(), a); err != nil {
+		asText, asJSON := NewText(&text, sampleMapping(t), TextOptions{}), NewJSON(&line, sampleMapping(t))
+		if err := errors.Join(
+			asText.Deliver(t.Context(), a), asText.End(t.Context(), a), asText.Gap(t.Context(), g),
+			asJSON.Gap(t.Context(), g), asJSON.Deliver(t.Context(), a), asJSON.End(t.Context(), a),
+		); err != nil {
 			t.Fatal(err)
 		}
 		for _, out := range []string{text.String(), line.String()} {
@@ -207,10 +211,11 @@ func FuzzOutputs(f *testing.F) {
 				t.Fatalf("unprintable: %q", out)
 			}
 		}
-		if n := strings.Count(line.String(), "\n"); n != 1 || !json.Valid(line.Bytes()) {
-			t.Fatalf("%d lines of JSON: %q", n, line.String())
+		lines := strings.SplitAfter(line.String(), "\n")
+		if len(lines) != 3 || lines[2] != "" || !json.Valid([]byte(lines[0])) || !json.Valid([]byte(lines[1])) {
+			t.Fatalf("not two lines of JSON: %q", line.String())
 		}
-		if all, ours := strings.Count(text.String(), "\n"), len(lines.FindAllString(text.String(), -1)); all != ours {
+		if all, ours := strings.Count(text.String(), "\n"), len(labels.FindAllString(text.String(), -1)); all != ours {
 			t.Fatalf("%d lines, %d of them ours:\n%s", all, ours, text.String())
 		}
 	})

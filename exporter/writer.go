@@ -15,18 +15,18 @@ var ErrShutdown = errors.New("exporter is shut down")
 
 // WriterStats counts what a [Writer] did.
 type WriterStats struct {
-	// Written is how many accesses were written whole, Failed how many were
-	// not: each of them made Deliver return an error.
+	// Written is how many accesses and gaps were written whole, Failed how many
+	// were not: each of them made Deliver or Gap return an error.
 	Written uint64 `json:"written"`
 	Failed  uint64 `json:"failed"`
 }
 
-// Writer writes accesses to an [io.Writer], one at a time and each in a single
+// Writer writes accesses and gaps to an [io.Writer], one at a time and each in a single
 // Write. It is safe for concurrent use. It has no queue: Deliver returns when
 // the write did, so a reader that stands still holds the sensor back, whose
 // ring buffer then counts what it loses.
 type Writer struct {
-	format func(*beesting.Access) ([]byte, error)
+	format func(item) ([]byte, error)
 
 	mu    sync.Mutex
 	w     io.Writer
@@ -37,7 +37,20 @@ type Writer struct {
 
 // Deliver writes a. The error says that a was not written, or not whole.
 func (w *Writer) Deliver(_ context.Context, a beesting.Access) error {
-	text, err := w.format(&a)
+	return w.put(item{access: &a})
+}
+
+// End writes nothing: what there is to read of an access is written when it
+// begins, so that nobody waits for it or counts it twice.
+func (w *Writer) End(context.Context, beesting.Access) error { return nil }
+
+// Gap writes g. The error says that g was not written, or not whole.
+func (w *Writer) Gap(_ context.Context, g beesting.Gap) error {
+	return w.put(item{gap: &g})
+}
+
+func (w *Writer) put(it item) error {
+	text, err := w.format(it)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.shut {
@@ -48,7 +61,7 @@ func (w *Writer) Deliver(_ context.Context, a beesting.Access) error {
 	}
 	if err != nil {
 		w.stats.Failed++
-		return fmt.Errorf("access %x: %w", a.ID[:4], err)
+		return fmt.Errorf("%s: %w", it, err)
 	}
 	w.stats.Written++
 	return nil
