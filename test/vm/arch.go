@@ -5,9 +5,7 @@ import (
 	"runtime"
 )
 
-// arch is what differs between architectures. Only amd64 has been run; another
-// one is a further value here, a busybox of that architecture and GOARCH for
-// what is built.
+// arch is what differs between architectures.
 type arch struct {
 	name        string
 	qemu        string
@@ -17,6 +15,10 @@ type arch struct {
 	flavour string
 	// console and data are the guest's serial ports.
 	console, data string
+	// dataPort is QEMU's options for the second one, on a unix socket.
+	dataPort func(socket string) []string
+	// words are for the kernel's command line.
+	words []string
 }
 
 func archByName(name string) (arch, error) {
@@ -31,11 +33,36 @@ func archByName(name string) (arch, error) {
 			flavour: "cloud-amd64",
 			console: "ttyS0",
 			data:    "/dev/ttyS1",
+			dataPort: func(socket string) []string {
+				return []string{"-serial", "unix:" + socket}
+			},
+			words: []string{"tsc=reliable", "no_timer_check", "i8042.noaux", "i8042.nokbd", "i8042.nopnp"},
+		}, nil
+	case "arm64":
+		return arch{
+			name:        name,
+			qemu:        "qemu-system-aarch64",
+			qemuPackage: "qemu-system-arm",
+			// A Cortex-A72 has no pointer authentication, which costs most of the
+			// time where it is emulated.
+			machine: []string{"-machine", "virt,gic-version=3", "-cpu", "cortex-a72"},
+			flavour: "cloud-arm64",
+			// The machine has one port of its own; the other is a PCI card.
+			console: "ttyAMA0",
+			data:    "/dev/ttyS0",
+			dataPort: func(socket string) []string {
+				return []string{"-chardev", "socket,id=data,path=" + socket, "-device", "pci-serial,chardev=data"}
+			},
 		}, nil
 	default:
 		return arch{}, fmt.Errorf("architecture %s: the harness has no machine for it", name)
 	}
 }
 
-// hostArch is the guest's architecture: tests run what they were built for.
-func hostArch() (arch, error) { return archByName(runtime.GOARCH) }
+// guestArch is the architecture that is asked for, or the host's.
+func guestArch(name string) (arch, error) {
+	if name == "" {
+		name = runtime.GOARCH
+	}
+	return archByName(name)
+}

@@ -20,11 +20,15 @@ import (
 // refresh it looks at the mirrors in any case. Progress is told on progress. It
 // is safe for concurrent use, by several processes too.
 func FetchKernel(ctx context.Context, selector string, refresh bool, progress io.Writer) (Kernel, error) {
-	if err := checkSelector(selector); err != nil {
+	a, err := guestArch("")
+	if err != nil {
 		return Kernel{}, err
 	}
-	a, err := hostArch()
-	if err != nil {
+	return fetchKernel(ctx, a, selector, refresh, progress)
+}
+
+func fetchKernel(ctx context.Context, a arch, selector string, refresh bool, progress io.Writer) (Kernel, error) {
+	if err := checkSelector(selector); err != nil {
 		return Kernel{}, err
 	}
 	dir, err := cacheDir()

@@ -86,10 +86,13 @@ type testProgram struct {
 // testdata below their working directory.
 func (p testProgram) guestDir() string { return "/src/" + p.pkg }
 
-// Build builds a static program of the guest's architecture from a package of
-// this module.
-func Build(ctx context.Context, out, pkg string) error {
-	a, err := hostArch()
+// Build builds a static program for guests of the host's architecture from a
+// package of this module.
+func Build(ctx context.Context, out, pkg string) error { return BuildFor(ctx, "", out, pkg) }
+
+// BuildFor builds for another architecture, as Config.Arch names it.
+func BuildFor(ctx context.Context, goarch, out, pkg string) error {
+	a, err := guestArch(goarch)
 	if err != nil {
 		return err
 	}
@@ -131,7 +134,7 @@ func TestPackages(ctx context.Context, cfg TestConfig) (TestReport, error) {
 
 // compileTests builds a test program for each package that has tests.
 func compileTests(ctx context.Context, cfg TestConfig, tmp string) ([]testProgram, error) {
-	a, err := hostArch()
+	a, err := guestArch(cfg.Guest.Arch)
 	if err != nil {
 		return nil, err
 	}

@@ -175,7 +175,12 @@ func (a *archive) base(ctx context.Context, busybox string) error {
 	if err := a.copy("/bin/busybox", busybox); err != nil {
 		return err
 	}
-	applets, err := output(exec.CommandContext(ctx, busybox, "--list"))
+	// The host's names its commands: the guest's may be of another architecture.
+	host, err := lookTool("busybox")
+	if err != nil {
+		return err
+	}
+	applets, err := output(exec.CommandContext(ctx, host, "--list"))
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,10 +78,9 @@ func (m *machine) commandLine(cfg Config) string {
 		// noticed at once.
 		"panic=-1", "oops=panic",
 		// Time that proves nothing here.
-		"mitigations=off", "tsc=reliable", "no_timer_check", "cryptomgr.notests",
-		"i8042.noaux", "i8042.nokbd", "i8042.nopnp", "random.trust_cpu=on",
+		"mitigations=off", "cryptomgr.notests", "random.trust_cpu=on",
 	}
-	return strings.Join(append(words, cfg.Append...), " ")
+	return strings.Join(slices.Concat(words, m.arch.words, cfg.Append), " ")
 }
 
 // session runs the guest and listens to it until the last job has ended.
@@ -92,7 +92,8 @@ func (m *machine) session(ctx context.Context, cfg Config, jobs int, done func(i
 	defer listener.Close()
 	console := &tail{w: cfg.Console}
 	var complaints bytes.Buffer
-	args := append(m.args(cfg), "-serial", "stdio", "-serial", "unix:"+filepath.Join(m.dir, "data"))
+	args := append(m.args(cfg), "-serial", "stdio")
+	args = append(args, m.arch.dataPort(filepath.Join(m.dir, "data"))...)
 	cmd := exec.CommandContext(ctx, m.qemu, args...)
 	cmd.Stdout, cmd.Stderr = console, &complaints
 	// A guest must not outlive a test run that was killed.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -118,6 +119,50 @@ func busybox(ctx context.Context, progress io.Writer) (string, error) {
 		return "", fmt.Errorf("%s: not a static program", path)
 	}
 	return path, nil
+}
+
+// guestBusybox returns a static busybox for the guest. One of another
+// architecture is unpacked into the cache and never installed.
+func guestBusybox(ctx context.Context, a arch, progress io.Writer) (string, error) {
+	host, err := busybox(ctx, progress)
+	if err != nil || a.name == runtime.GOARCH {
+		return host, err
+	}
+	dir, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	unlock, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	path := filepath.Join(dir, "busybox-"+a.name)
+	if exists(path) {
+		return path, nil
+	}
+	tmp, err := os.MkdirTemp(dir, ".unpack-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	m := &mirror{dir: filepath.Join(dir, "apt-"+a.name), arch: a, progress: progress}
+	if err := errors.Join(m.update(ctx, false), m.download(ctx, tmp, []string{"busybox-static"})); err != nil {
+		return "", fmt.Errorf("busybox for %s: %w", a.name, err)
+	}
+	debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
+	if err != nil || len(debs) != 1 {
+		return "", errors.Join(fmt.Errorf("busybox for %s: %d packages came", a.name, len(debs)), err)
+	}
+	if _, err := output(exec.CommandContext(ctx, "dpkg", "-x", debs[0], tmp)); err != nil {
+		return "", err
+	}
+	for _, inside := range []string{"bin/busybox", "usr/bin/busybox"} {
+		if p := filepath.Join(tmp, inside); exists(p) {
+			return path, os.Rename(p, path)
+		}
+	}
+	return "", fmt.Errorf("busybox for %s: not in %s", a.name, debs[0])
 }
 
 // isStatic tells whether a program runs without a dynamic loader.

@@ -20,6 +20,8 @@ import (
 type Config struct {
 	// Kernel is a series ("6.12"), a full release or Newest. Default 6.12.
 	Kernel string
+	// Arch is the guest's architecture, "amd64" or "arm64". Default: the host's.
+	Arch string
 	// Append is added to the kernel command line: "lsm=landlock,bpf",
 	// "lockdown=confidentiality".
 	Append []string
@@ -164,7 +166,7 @@ func prepare(ctx context.Context, cfg Config, tmp string, jobs []Job) (*machine,
 	if err := checkFiles(cfg.Files); err != nil {
 		return nil, err
 	}
-	a, err := hostArch()
+	a, err := guestArch(cfg.Arch)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +174,7 @@ func prepare(ctx context.Context, cfg Config, tmp string, jobs []Job) (*machine,
 	if m.qemu, err = need(ctx, cfg.Progress, a.qemu, a.qemuPackage); err != nil {
 		return nil, err
 	}
-	if m.kernel, err = FetchKernel(ctx, cfg.Kernel, false, cfg.Progress); err != nil {
+	if m.kernel, err = fetchKernel(ctx, a, cfg.Kernel, false, cfg.Progress); err != nil {
 		return nil, err
 	}
 	if m.kernel.Note != "" {
@@ -226,7 +228,7 @@ func (m *machine) initramfs(ctx context.Context, cfg Config, spec wire.Spec) err
 	if err != nil {
 		return err
 	}
-	box, err := busybox(ctx, cfg.Progress)
+	box, err := guestBusybox(ctx, m.arch, cfg.Progress)
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ func dispatch(ctx context.Context, args []string) int {
 func guestFlags(name string) (*flag.FlagSet, *vm.Config) {
 	cfg := &vm.Config{Files: map[string]string{}}
 	fs := flag.NewFlagSet("vm "+name, flag.ExitOnError)
+	fs.StringVar(&cfg.Arch, "arch", "", "`architecture` of the guest: amd64 or arm64 (default: the host's)")
 	fs.IntVar(&cfg.MemoryMiB, "memory", 0, "memory of the guest in `MiB` (default 512)")
 	fs.BoolVar(&cfg.Net, "net", false, "give the guest a network; the host's loopback is 10.0.2.2")
 	fs.BoolVar(&cfg.ICount, "icount", false, "count instructions: one nanosecond of guest time is one instruction")
