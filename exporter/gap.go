@@ -55,7 +55,7 @@ func (m *Mapping) gap(g *beesting.Gap) record {
 		resource: m.resource(f),
 		log:      f.apply(gapTable, onLog),
 		body:     gapSentence(g),
-		severity: gapSeverity,
+		severity: gapSeverity(),
 		time:     at, observed: at,
 	}
 }

@@ -23,6 +23,9 @@ func sentence(a *beesting.Access) string {
 	if byOutsider(a) {
 		b.WriteString(", from " + outsiderName(a))
 	}
+	if name := benignName(a.Actor); name != "" {
+		b.WriteString(", " + name)
+	}
 	return bounded(b.String(), maxValue-len(ending(a))) + ending(a)
 }
 
@@ -115,6 +118,21 @@ func placeName(c *beesting.Container) string {
 	default:
 		return "container " + word(c.ID)
 	}
+}
+
+// benignName says why an actor is no reason to worry; empty for the others.
+func benignName(class beesting.ActorClass) string {
+	switch class {
+	case beesting.ActorRuntime:
+		return "by the container runtime"
+	case beesting.ActorKubelet:
+		return "by the kubelet"
+	case beesting.ActorAgent:
+		return "by the agent itself"
+	case beesting.ActorAllowed:
+		return "exempted by the configuration"
+	}
+	return ""
 }
 
 func outsiderName(a *beesting.Access) string {

@@ -27,7 +27,7 @@ var severityTable = []severityRule{
 }
 
 // gapSeverity is that of a gap: something was touched, and how isn't known.
-var gapSeverity = severityRule{number: 13, short: "WARN"}
+func gapSeverity() severityRule { return severityRule{number: 13, short: "WARN"} }
 
 // kindsWith lists the kinds of an effect, for the reference.
 func kindsWith(e effect) string {
@@ -45,13 +45,7 @@ func severityOf(a *beesting.Access) severityRule {
 	return severityTable[i] // the last rule matches everything
 }
 
-func byBenign(a *beesting.Access) bool {
-	switch a.Actor {
-	case beesting.ActorRuntime, beesting.ActorKubelet, beesting.ActorAgent, beesting.ActorAllowed:
-		return true
-	}
-	return false
-}
+func byBenign(a *beesting.Access) bool { return benignName(a.Actor) != "" }
 
 func byOutsider(a *beesting.Access) bool {
 	if a.Placement.Container == nil {

@@ -68,6 +68,7 @@ func formatText(a *beesting.Access, m *Mapping, o TextOptions) []byte {
 	line("", directoryLine(&a.Process))
 	line("under", ancestorLine(a.Process.Ancestors))
 	line("from", actorPlace(a))
+	line("known", benignName(a.Actor))
 	line("where", tokenPlace(a, m))
 	line("token", tokenLine(a))
 	if len(a.Partial) > 0 {
@@ -82,7 +83,7 @@ func formatGap(g *beesting.Gap, o TextOptions) []byte {
 	if !g.From.IsZero() {
 		bounds = ", since " + g.From.In(o.Location).Format(textTime)
 	}
-	return fmt.Appendf(nil, "%s  %s  %s%s\n", g.To.In(o.Location).Format(textTime), colored(gapSeverity, o.Color), gapSentence(g), bounds)
+	return fmt.Appendf(nil, "%s  %s  %s%s\n", g.To.In(o.Location).Format(textTime), colored(gapSeverity(), o.Color), gapSentence(g), bounds)
 }
 
 // colored is the severity's short name: white on red for tampering and

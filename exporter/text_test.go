@@ -188,7 +188,7 @@ func FuzzWord(f *testing.F) {
 func FuzzOutputs(f *testing.F) {
 	f.Add("\x1b[31m", "x\ny", "\u202e\xff")
 	f.Add("\u009b2J", strings.Repeat("a", 5000), "\u2028")
-	labels := regexp.MustCompile(`(?m)^(  (who|under|from|where|token|lacks|   ) |\d{4}-)`)
+	labels := regexp.MustCompile(`(?m)^(  (who|under|from|known|where|token|lacks|   ) |\d{4}-)`)
 	f.Fuzz(func(t *testing.T, s1, s2, s3 string) {
 		a := outsiderAccess()
 		a.Process.Executable, a.Process.Comm, a.Process.Args = s1, s2, []string{s3, s1, s2}

@@ -39,6 +39,13 @@ var volatile = map[string]form{
 	"honeytoken.process.tid":                  {"<pid>", `^[0-9]+$`},
 	"honeytoken.process.entry.pid":            {"<pid>", `^[0-9]+$`},
 	"honeytoken.process.cgroup.id":            {"<cgroup id>", `^[0-9]+$`},
+	"honeytoken.process.ancestors":            {"<pid> <time> <name>", `^[0-9]+ 20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z .`},
+	"honeytoken.process.namespace.mnt":        {"<inode>", `^[0-9]+$`},
+	"honeytoken.process.namespace.pid":        {"<inode>", `^[0-9]+$`},
+	"honeytoken.process.namespace.net":        {"<inode>", `^[0-9]+$`},
+	"honeytoken.process.namespace.user":       {"<inode>", `^[0-9]+$`},
+	"honeytoken.process.namespace.cgroup":     {"<inode>", `^[0-9]+$`},
+	"honeytoken.access.reads":                 {"<reads>", `^[1-9][0-9]*$`},
 	"scope.version":                           {"<version>", `^.+$`},
 }
 
