@@ -147,6 +147,10 @@ func (a *Agent) open(o Options) (err error) {
 	if o.After == nil { // else the watches have stayed
 		a.readGap()
 	}
+	if o.After == nil && !a.core.knowsRuntime() {
+		a.log.Warn("the container runtime's binary was not found, so what it touches while it sets a container up is told like the workload's",
+			slog.String("advice", "run the agent in the host's pid namespace, or name the binaries"))
+	}
 	return nil
 }
 

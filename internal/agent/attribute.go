@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"strings"
 	"time"
 
 	"github.com/beesting-otel/beesting"
@@ -15,7 +14,11 @@ const (
 	partialActor      = "actor"
 	partialExecutable = "process.executable"
 	partialArgs       = "process.args"
+	partialCwd        = "process.working_directory"
+	partialDetail     = "detail"
 	partialTime       = "time"
+	// partialCount: the count is a share of what several processes did.
+	partialCount = "count"
 )
 
 // maxLateArgs bounds the arguments that are read from /proc, in bytes.
@@ -24,7 +27,10 @@ const maxLateArgs = 4096
 // attribute makes an access of an event. What can't be had is left out and
 // named in Partial; no event gives nothing.
 func (c *Core) attribute(e bpf.Event) beesting.Access {
-	a := beesting.Access{Kind: beesting.AccessOpen, Outcome: beesting.OutcomeAllowed, Count: 1}
+	a := beesting.Access{Kind: beesting.AccessKind(e.Kind.String()), Outcome: beesting.OutcomeAllowed, Detail: e.Detail, Count: 1}
+	if e.Errno != 0 {
+		a.Outcome, a.ErrorType = beesting.OutcomeDenied, errorType(e.Errno)
+	}
 	p, ok := c.table.find(beesting.PlacementID(e.Placement))
 	if !ok {
 		p.ID = beesting.PlacementID(e.Placement)
@@ -47,12 +53,15 @@ func (c *Core) attribute(e bpf.Event) beesting.Access {
 	}
 	a.Process = process(e, w)
 	a.Partial = append(a.Partial, c.complete(&a.Process, e)...)
+	if e.DetailTruncated {
+		a.Partial = append(a.Partial, partialDetail)
+	}
 	c.actor(&a, e)
 	return a
 }
 
 func process(e bpf.Event, w wall) beesting.Process {
-	return beesting.Process{
+	p := beesting.Process{
 		PID: e.PID, TID: e.TID, ParentPID: e.ParentPID,
 		StartTime: w.at(e.StartTime), ParentStartTime: w.at(e.ParentStartTime),
 		EntryPID: e.EntryPID, EntryBootTime: uint64(e.EntryStartTime / time.Nanosecond),
@@ -61,39 +70,13 @@ func process(e bpf.Event, w wall) beesting.Process {
 		CgroupID: e.CgroupID, Comm: e.Comm,
 		Executable: e.Executable, ExecutableTruncated: e.ExecutableTruncated,
 		Args: e.Args, ArgsTruncated: e.ArgsTruncated,
+		WorkingDirectory: e.Cwd, Capabilities: e.Capabilities,
+		Namespaces: beesting.Namespaces{Mount: e.MountNS, PID: e.PIDNS, Net: e.NetNS, User: e.UserNS, Cgroup: e.CgroupNS},
 	}
-}
-
-// complete takes from /proc what the kernel side could not capture, as long as
-// the pid is the same process and that has not executed another program, as far
-// as its name tells. It returns what is still missing.
-func (c *Core) complete(p *beesting.Process, e bpf.Event) (missing []string) {
-	if !e.ExecutableTruncated && !e.ArgsMissing {
-		return nil
+	for _, x := range e.Ancestors[:min(len(e.Ancestors), beesting.MaxAncestors)] {
+		p.Ancestors = append(p.Ancestors, beesting.Ancestor{PID: x.PID, StartTime: w.at(x.StartTime), Comm: x.Comm})
 	}
-	exe, exeErr := c.proc.Executable(int(e.PID))
-	var late lateArgs
-	if e.ArgsMissing && sameProcess(c.proc, e) {
-		late = c.lateArgs(int(e.PID))
-	}
-	comm, err := c.proc.Comm(int(e.PID))
-	same := err == nil && comm == e.Comm && sameProcess(c.proc, e)
-
-	if e.ExecutableTruncated {
-		if same && exeErr == nil && strings.HasSuffix(exe, e.Executable) {
-			p.Executable, p.ExecutableTruncated = exe, false
-		} else {
-			missing = append(missing, partialExecutable)
-		}
-	}
-	if e.ArgsMissing {
-		if same && len(late.args) > 0 {
-			p.Args, p.ArgsTruncated = late.args, late.cut
-		} else {
-			missing = append(missing, partialArgs)
-		}
-	}
-	return missing
+	return p
 }
 
 type lateArgs struct {
@@ -115,21 +98,35 @@ func (c *Core) lateArgs(pid int) lateArgs {
 	return late
 }
 
+// actorTable has the classes of those that the kernel recognises by identity.
+// The runtime's binary in a container's own cgroup is still the runtime.
+var actorTable = map[bpf.Actor]beesting.ActorClass{
+	bpf.ActorAllowed: beesting.ActorAllowed,
+	bpf.ActorRuntime: beesting.ActorRuntime,
+	bpf.ActorKubelet: beesting.ActorKubelet,
+}
+
 // actor says in whose container the process was.
 func (c *Core) actor(a *beesting.Access, e bpf.Event) {
 	own := a.Placement.Container
 	container, known := c.containers.of(e)
+	if known && container != nil && (own == nil || container.ID != own.ID) {
+		a.ActorContainer = container
+	}
+	class, recognised := actorTable[e.Actor]
 	switch {
+	case recognised:
+		a.Actor = class
 	case !known && own != nil && isFirstProcess(c.proc, own, e):
 		a.Actor = beesting.ActorWorkload
 	case !known:
 		a.Partial = append(a.Partial, partialActor)
 	case container == nil:
 		a.Actor = beesting.ActorHost
-	case own != nil && container.ID == own.ID:
+	case a.ActorContainer == nil:
 		a.Actor = beesting.ActorWorkload
 	default:
-		a.Actor, a.ActorContainer = beesting.ActorOtherContainer, container
+		a.Actor = beesting.ActorOtherContainer
 	}
 }
 

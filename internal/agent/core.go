@@ -1,15 +1,15 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/internal/agent/account"
 	"github.com/beesting-otel/beesting/internal/cgroup"
 	"github.com/beesting-otel/beesting/internal/proc"
 )
@@ -41,6 +41,17 @@ type CoreOptions struct {
 	DrainTimeout time.Duration
 }
 
+const (
+	// maxKeys bounds how many processes' latest accesses are remembered, at
+	// about 1 KiB each.
+	maxKeys = 1 << 14
+	// booksEvery is how often the kernel's counts are compared with what was
+	// delivered while tokens are touched.
+	booksEvery = time.Second
+	// holdTime bounds for how long events wait for their placement.
+	holdTime = 30 * time.Second
+)
+
 // Core watches placements and delivers accesses. Its methods may be called
 // concurrently, also before, during and after Run; one Run at a time.
 type Core struct {
@@ -49,12 +60,32 @@ type Core struct {
 	log        *slog.Logger
 	clock      Clock
 	drain      time.Duration
+	terms      account.Terms
+	booksEvery time.Duration
+	holdTime   time.Duration
 	bootID     string
 	proc       proc.FS
 	cgroups    *cgroup.FS
 	table      *table
 	containers *containers
 	argsReads  *patience
+	lookups    *patience
+	inherited  inheritance
+	exempt     *exemptions
+
+	// readTo is the time of the latest event that was read, on the boot clock.
+	readTo atomic.Int64
+
+	// out is held while something is told, so that what the sink gets is in
+	// order and agrees with the books.
+	out     sync.Mutex
+	book    *account.Book
+	dirty   map[uint64]struct{} // placements to be settled
+	leaving map[uint64]int      // placements to be forgotten, after so many settlements
+	sweep   sweep
+	ends    *ends
+	held    held
+	seen    *sightings
 
 	mu     sync.Mutex
 	syncs  []chan struct{} // who waits in Sync
@@ -69,9 +100,34 @@ func NewCore(o CoreOptions) (*Core, error) {
 	}
 	c := &Core{
 		sensor: o.Sensor, sink: o.Sink, log: o.Log, clock: o.Clock, drain: o.DrainTimeout,
+		terms: account.Terms{Interval: o.RepeatInterval}, booksEvery: booksEvery, holdTime: holdTime,
 		proc: proc.FS(o.ProcRoot), table: newTable(o.MaxPlacements),
-		argsReads: newPatience(4, 50*time.Millisecond),
+		argsReads: newPatience(4, 50*time.Millisecond), lookups: newPatience(4, 50*time.Millisecond),
+		book: account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]int{},
+		ends: newEnds(o.OpenTimeout), seen: newSightings(),
 	}
+	c.stats.Gaps = map[string]uint64{}
+	c.defaults()
+	var err error
+	if c.bootID, err = c.proc.BootID(); err != nil {
+		return nil, fmt.Errorf("agent core: %w", err)
+	}
+	cgroupRoot := o.CgroupRoot
+	if cgroupRoot == "" {
+		cgroupRoot = "/sys/fs/cgroup"
+	}
+	// Without it only processes that are still alive can be told apart.
+	if c.cgroups, err = cgroup.Open(cgroupRoot); err != nil {
+		c.log.Warn("containers of short-lived processes can't be told", slog.Any("error", err))
+	}
+	c.containers = newContainers(c.proc, c.cgroups)
+	c.inherit()
+	c.exempt = newExemptions(o.Exempt, c.sensor, c.proc, c.cgroups, c.log)
+	c.exempt.refresh()
+	return c, nil
+}
+
+func (c *Core) defaults() {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -87,123 +143,17 @@ func NewCore(o CoreOptions) (*Core, error) {
 	if c.drain <= 0 {
 		c.drain = 5 * time.Second
 	}
-	var err error
-	if c.bootID, err = c.proc.BootID(); err != nil {
-		return nil, fmt.Errorf("agent core: %w", err)
+	if c.terms.Interval <= 0 {
+		c.terms.Interval = time.Second
 	}
-	cgroupRoot := o.CgroupRoot
-	if cgroupRoot == "" {
-		cgroupRoot = "/sys/fs/cgroup"
-	}
-	// Without it only processes that are still alive can be told apart.
-	if c.cgroups, err = cgroup.Open(cgroupRoot); err != nil {
-		c.log.Warn("containers of short-lived processes can't be told", slog.Any("error", err))
-	}
-	c.containers = newContainers(c.proc, c.cgroups)
-	return c, nil
 }
 
 // Close lets go of what NewCore opened. The sensor is the caller's to close,
 // which also ends all watches.
 func (c *Core) Close() error {
+	err := c.exempt.close()
 	if c.cgroups == nil {
-		return nil
-	}
-	return c.cgroups.Close()
-}
-
-// Run delivers accesses until ctx ends or the sensor is closed; both give nil.
-// When ctx ends, the events that are in the kernel's buffer are delivered first;
-// later ones wait there, up to its size, for another Run. It returns
-// [ErrUndrained] when tokens are touched so fast that this takes longer than the
-// drain time: what is left waits too. After any other error, which says that
-// events can't be read any more, the sensor is of no more use.
-func (c *Core) Run(ctx context.Context) error {
-	done := make(chan error, 1)
-	late := make(chan struct{})
-	go func() { done <- c.read(ctx, late) }()
-	select {
-	case err := <-done:
 		return err
-	case <-ctx.Done():
 	}
-	err := c.sensor.Flush()
-	if err == nil {
-		timer := time.NewTimer(c.drain)
-		defer timer.Stop()
-		select {
-		case err := <-done:
-			return err
-		case <-timer.C:
-		}
-		// The ring is never empty while it is filled as fast as it is read.
-		close(late)
-		timer.Reset(time.Second)
-		select {
-		case err := <-done:
-			return err
-		case <-timer.C: // a read that hangs
-			err = fmt.Errorf("not finished after %v", c.drain)
-		}
-	}
-	// Closing is what ends a read that nothing else ends.
-	errClose := c.sensor.Close()
-	errRead := <-done
-	if errors.Is(err, os.ErrClosed) {
-		return errors.Join(errClose, errRead)
-	}
-	return errors.Join(fmt.Errorf("drain events: %w", err), errClose, errRead)
-}
-
-// ErrUndrained says that events are left in the kernel's buffer.
-var ErrUndrained = errors.New("events are left in the kernel: tokens are touched faster than that can be reported")
-
-func (c *Core) read(ctx context.Context, late <-chan struct{}) error {
-	// What has happened is delivered also after ctx has ended.
-	deliver := context.WithoutCancel(ctx)
-	for {
-		e, err := c.sensor.Read()
-		var bad *bpf.DecodeError
-		switch {
-		case err == nil:
-			c.deliver(deliver, e)
-			select {
-			case <-late:
-				return ErrUndrained
-			default:
-			}
-		case errors.Is(err, os.ErrClosed):
-			return nil
-		case errors.Is(err, bpf.ErrFlushed):
-			c.synced()
-			select {
-			case <-ctx.Done():
-				return nil
-			default: // that of Sync
-			}
-		case errors.As(err, &bad): // the sensor counts them
-			c.log.Error("event dropped", slog.Any("error", err))
-		default:
-			return fmt.Errorf("read events: %w", err)
-		}
-	}
-}
-
-func (c *Core) deliver(ctx context.Context, e bpf.Event) {
-	a := c.attribute(e)
-	err := c.sink.Deliver(ctx, a)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(a.Partial) > 0 {
-		c.stats.Partial++
-	}
-	if len(a.Partial) > 0 && a.Partial[0] == partialPlacement {
-		c.stats.WithoutPlacement++
-	}
-	if err != nil {
-		c.stats.SinkErrors++
-		c.log.Error("access not delivered", slog.String("token", a.Placement.Token.Name), slog.Any("error", err))
-		return
-	}
-	c.stats.Delivered++
+	return errors.Join(err, c.cgroups.Close())
 }

@@ -21,7 +21,9 @@ func event(id uint64) bpf.Event {
 		EntryPID: 38, EntryStartTime: 60 * time.Second,
 		UID: 1, EUID: 2, GID: 3, EGID: 4, LoginUID: 5, AuditSession: 6, SessionLeaderPID: 7, CgroupID: 8,
 		Flags: 9, DevMajor: 10, DevMinor: 11, Inode: 12, Generation: 13,
-		Comm: "cat", Executable: "/bin/cat", Args: []string{"cat", "/token"},
+		Comm: "cat", Executable: "/bin/cat", Args: []string{"cat", "/token"}, Cwd: "/home", Total: 1,
+		Capabilities: 14, MountNS: 15, PIDNS: 16, NetNS: 17, UserNS: 18, CgroupNS: 19,
+		Ancestors: []bpf.Ancestor{{PID: 39, StartTime: 70 * time.Second, Comm: "sh"}, {PID: 38, StartTime: 60 * time.Second, Comm: "init"}},
 	}
 }
 
@@ -48,6 +50,10 @@ func TestAccess(t *testing.T) {
 			PID: 40, TID: 41, ParentPID: 39, StartTime: now.Add(-20 * time.Second), ParentStartTime: now.Add(-30 * time.Second),
 			EntryPID: 38, EntryBootTime: 60e9, UID: 1, EUID: 2, GID: 3, EGID: 4, LoginUID: 5, SessionLeaderPID: 7,
 			AuditSession: 6, CgroupID: 8, Comm: "cat", Executable: "/bin/cat", Args: []string{"cat", "/token"},
+			WorkingDirectory: "/home", Capabilities: 14, Namespaces: beesting.Namespaces{Mount: 15, PID: 16, Net: 17, User: 18, Cgroup: 19},
+			Ancestors: []beesting.Ancestor{
+				{PID: 39, StartTime: now.Add(-30 * time.Second), Comm: "sh"}, {PID: 38, StartTime: now.Add(-40 * time.Second), Comm: "init"},
+			},
 		},
 		Count: 1,
 	}
@@ -257,7 +263,7 @@ func TestRunCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := f.core.Stats()
-	want := CoreStats{Delivered: 1, SinkErrors: 1, Partial: 2, WithoutPlacement: 2, DecodeErrors: 2, Lost: map[string]uint64{"ring_full": 7}}
+	want := CoreStats{Delivered: 1, SinkErrors: 1, Partial: 2, WithoutPlacement: 2, DecodeErrors: 2, Lost: map[string]uint64{"ring_full": 7}, Gaps: map[string]uint64{}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("stats %+v, %v; want %+v", got, err, want)
 	}

@@ -86,3 +86,6 @@ func (c *Core) RemoveContainer(id string) { c.containers.remove(id) }
 
 // MaxPlacements is how many placements can be armed at a time.
 func (c *Core) MaxPlacements() int { return c.table.limit }
+
+// knowsRuntime reports whether a binary of the container runtime is recognised.
+func (c *Core) knowsRuntime() bool { return c.exempt.recognised(bpf.ActorRuntime) > 0 }

@@ -99,7 +99,7 @@ type fixture struct {
 func newFixture(t *testing.T, edit ...func(*CoreOptions)) *fixture {
 	t.Helper()
 	f := &fixture{sensor: sensortest.New(), sink: &memory{}, proc: newProcTree(t)}
-	o := CoreOptions{Sensor: f.sensor, Sink: f.sink, ProcRoot: f.proc.dir, CgroupRoot: t.TempDir(), Clock: stopped()}
+	o := CoreOptions{Sensor: f.sensor, Sink: f.sink, ProcRoot: f.proc.dir, CgroupRoot: t.TempDir(), Clock: stopped(), Exempt: noBinaries()}
 	for _, e := range edit {
 		e(&o)
 	}
@@ -110,6 +110,9 @@ func newFixture(t *testing.T, edit ...func(*CoreOptions)) *fixture {
 	t.Cleanup(func() { _ = f.core.Close() })
 	return f
 }
+
+// noBinaries keeps what is installed on the machine out of a test.
+func noBinaries() Exempt { return Exempt{Runtimes: []string{}, Kubelets: []string{}} }
 
 // file makes a file and opens it.
 func file(t *testing.T) *os.File {

@@ -11,7 +11,7 @@ import (
 const markEvery = 10 * time.Second
 
 // watchGap is the time before this agent in which planted tokens were there and
-// nobody watched them.
+// nobody watched them. There was none where everything stayed attached.
 type watchGap struct {
 	from  time.Duration // on the boot clock
 	known bool          // else there was no agent in this boot, or it left no word
@@ -29,7 +29,8 @@ func (a *Agent) readGap() {
 // closeGap is called when the tokens of the containers that ran before are
 // watched again.
 func (a *Agent) closeGap() {
-	if !a.gap.known || len(a.core.Placements()) == 0 {
+	blind := a.unwatchedBefore()
+	if !a.gap.known || blind == 0 {
 		return
 	}
 	now, err := a.core.clock.Boot()
@@ -40,7 +41,18 @@ func (a *Agent) closeGap() {
 	a.mu.Lock()
 	a.unwatched = gap
 	a.mu.Unlock()
-	a.log.Warn("planted tokens were not watched before this start", slog.Duration("for_at_most", gap.Round(time.Millisecond)))
+	a.log.Warn("planted tokens were not watched before this start", slog.Duration("for_at_most", gap.Round(time.Millisecond)), slog.Int("tokens", blind))
+}
+
+// unwatchedBefore counts the tokens that were planted before this agent and did
+// not stay watched until it came.
+func (a *Agent) unwatchedBefore() (n int) {
+	for _, p := range a.core.Placements() {
+		if !a.core.stayed(p.ID) && !p.PlantedAt.After(a.since) {
+			n++
+		}
+	}
+	return n
 }
 
 // keepMark notes that the tokens are watched, until ctx ends and then once more.

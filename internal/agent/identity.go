@@ -11,6 +11,7 @@ import (
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/internal/agent/account"
 )
 
 // Identity derives the ids of placements from the node's key, so that they are
@@ -72,6 +73,28 @@ func accessID(bootID string, p beesting.Placement, e bpf.Event) beesting.AccessI
 	writeNumber(h, uint64(e.StartTime))
 	writeNumber(h, uint64(e.Time))
 	writeNumber(h, uint64(e.TID))
+	return beesting.AccessID(h.Sum(nil)[:16])
+}
+
+// summaryID names touches that no event told of, by the process and the last of
+// them.
+func summaryID(bootID string, p beesting.Placement, t account.Summary) beesting.AccessID {
+	h := sha256.New()
+	purpose := "repeats"
+	if t.Estimate {
+		purpose = "share"
+	}
+	writeText(h, purpose)
+	writeText(h, bootID)
+	writeText(h, p.TokenID)
+	if p.TokenID == "" {
+		writeNumber(h, uint64(p.ID))
+	}
+	for _, n := range []uint64{
+		uint64(t.Key.Kind), uint64(t.Key.Variant), uint64(t.Key.PID), uint64(t.Key.Start), uint64(t.Last), t.Count,
+	} {
+		writeNumber(h, n)
+	}
 	return beesting.AccessID(h.Sum(nil)[:16])
 }
 

@@ -41,7 +41,7 @@ func TestSummary(t *testing.T) {
 		if want.Failures == nil {
 			want.Failures = map[Reason]uint64{}
 		}
-		want.Events = CoreStats{DecodeErrors: 2, Lost: map[string]uint64{bpf.LostRingFull: 7}}
+		want.Events = CoreStats{DecodeErrors: 2, Lost: map[string]uint64{bpf.LostRingFull: 7}, Gaps: map[string]uint64{}}
 		got, err := n.agent.Summary()
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v, %v; want %+v", got, err, want)

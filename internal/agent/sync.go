@@ -3,10 +3,12 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
-// Sync waits until the accesses that happened before it have been given to the
-// sink: an event waits in the kernel's buffer until Run reads it. It returns
+// Sync waits until the events that happened before it have been given to the
+// sink: an event waits in the kernel's buffer until Run reads it. Repeats that
+// the kernel only counted come later. It returns
 // ctx's error if that is over before, as it will be without a Run.
 func (c *Core) Sync(ctx context.Context) error {
 	through := make(chan struct{})
@@ -14,14 +16,23 @@ func (c *Core) Sync(ctx context.Context) error {
 	c.syncs = append(c.syncs, through)
 	c.mu.Unlock()
 	if err := c.sensor.Flush(); err != nil {
+		c.unsync(through)
 		return fmt.Errorf("flush events: %w", err)
 	}
 	select {
 	case <-through:
 		return nil
 	case <-ctx.Done():
+		c.unsync(through)
 		return ctx.Err()
 	}
+}
+
+// unsync forgets one who waits no longer.
+func (c *Core) unsync(through chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.syncs = slices.DeleteFunc(c.syncs, func(s chan struct{}) bool { return s == through })
 }
 
 // synced tells those who wait in Sync that the kernel's buffer was empty.

@@ -29,6 +29,7 @@ func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 	if err := a.collect(ctx); err != nil {
 		a.log.Error("clearing up the state directory", "error", err)
 	}
+	a.core.Settled()
 	a.readyOnce.Do(func() {
 		a.closeGap()
 		close(a.ready)

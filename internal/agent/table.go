@@ -29,18 +29,26 @@ type table struct {
 
 	mu    sync.Mutex
 	armed map[beesting.PlacementID]*armed
+	files map[inode]beesting.PlacementID
 	past  *fifo[beesting.PlacementID, beesting.Placement]
 }
 
 type armed struct {
 	placement beesting.Placement
 	watch     io.Closer // nil while it is being armed
+	inode     inode     // what the file is outside of the kernel; zero if unknown
+}
+
+// inode is what stat(2) tells a file by.
+type inode struct {
+	dev, ino uint64
 }
 
 func newTable(limit int) *table {
 	return &table{
 		limit: limit,
 		armed: map[beesting.PlacementID]*armed{},
+		files: map[inode]beesting.PlacementID{},
 		past:  newFIFO[beesting.PlacementID, beesting.Placement](maxPast),
 	}
 }
@@ -52,11 +60,12 @@ func newTable(limit int) *table {
 // Errors: ErrArmed, ErrFull, or what the sensor said.
 func (c *Core) Arm(p beesting.Placement, f *os.File) error {
 	p.Token.Content = nil
-	entry := &armed{placement: p}
+	entry := &armed{placement: p, inode: inodeOf(f)}
 	// Before the watch, as its first event can come at once.
 	if err := c.table.add(p.ID, entry); err != nil {
 		return fmt.Errorf("arm token %s: %w", p.Token.Name, err)
 	}
+	c.stay(uint64(p.ID))
 	watch, err := c.sensor.Watch(f, uint64(p.ID))
 	if err != nil {
 		c.table.remove(p.ID)
@@ -65,6 +74,7 @@ func (c *Core) Arm(p beesting.Placement, f *os.File) error {
 	c.table.mu.Lock()
 	entry.watch = watch
 	c.table.mu.Unlock()
+	c.watched(uint64(p.ID))
 	return nil
 }
 
@@ -77,10 +87,12 @@ func (c *Core) Disarm(id beesting.PlacementID) error {
 		c.table.mu.Unlock()
 		return nil
 	}
-	delete(c.table.armed, id)
+	c.table.drop(id, entry)
 	c.table.past.set(id, entry.placement)
 	c.table.mu.Unlock()
-	if err := entry.watch.Close(); err != nil {
+	err := entry.watch.Close()
+	c.leave(uint64(id))
+	if err != nil {
 		return fmt.Errorf("disarm token %s: %w", entry.placement.Token.Name, err)
 	}
 	return nil
@@ -127,13 +139,34 @@ func (t *table) add(id beesting.PlacementID, entry *armed) error {
 		return fmt.Errorf("%w: %d are armed", ErrFull, t.limit)
 	}
 	t.armed[id] = entry
+	if _, taken := t.files[entry.inode]; !taken && entry.inode != (inode{}) {
+		t.files[entry.inode] = id
+	}
 	return nil
+}
+
+// drop takes an entry out; t.mu is held.
+func (t *table) drop(id beesting.PlacementID, entry *armed) {
+	delete(t.armed, id)
+	if t.files[entry.inode] == id {
+		delete(t.files, entry.inode)
+	}
+}
+
+// at returns the armed placement of a file.
+func (t *table) at(i inode) (beesting.PlacementID, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id, ok := t.files[i]
+	return id, ok
 }
 
 func (t *table) remove(id beesting.PlacementID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.armed, id)
+	if entry := t.armed[id]; entry != nil {
+		t.drop(id, entry)
+	}
 }
 
 // find returns the placement, armed or not long disarmed.
@@ -145,9 +178,3 @@ func (t *table) find(id beesting.PlacementID) (beesting.Placement, bool) {
 	}
 	return t.past.get(id)
 }
-
-// Settled says that whatever an earlier agent armed has been armed again by now
-// or is gone. Until then, and for a bounded time, events of placements that
-// aren't armed wait, when the sensor was found attached; from then on their
-// counters are closed and forgotten.
-func (c *Core) Settled() {}

@@ -89,6 +89,51 @@ func (fs FS) Executable(pid int) (string, error) {
 	return strings.TrimSuffix(p, " (deleted)"), nil
 }
 
+// WorkingDirectory returns the path of the working directory as the process' own
+// mount namespace knows it. A removed one has " (deleted)" cut off.
+func (fs FS) WorkingDirectory(pid int) (string, error) {
+	p, err := os.Readlink(fs.path(pid, "cwd"))
+	if err != nil {
+		return "", fmt.Errorf("working directory of process %d: %w", pid, err)
+	}
+	return strings.TrimSuffix(p, " (deleted)"), nil
+}
+
+// MountNamespace returns the inode number of the process' mount namespace.
+func (fs FS) MountNamespace(pid int) (uint32, error) {
+	text, err := os.Readlink(fs.path(pid, "ns/mnt"))
+	if err != nil {
+		return 0, fmt.Errorf("mount namespace of process %d: %w", pid, err)
+	}
+	// mnt:[4026531841], namespaces(7)
+	number, ok := strings.CutPrefix(strings.TrimSuffix(text, "]"), "mnt:[")
+	ino, err := strconv.ParseUint(number, 10, 32)
+	if !ok || err != nil {
+		return 0, fmt.Errorf("mount namespace of process %d: %q", pid, text)
+	}
+	return uint32(ino), nil
+}
+
+// PIDs returns all processes.
+func (fs FS) PIDs() ([]int, error) {
+	dir, err := os.Open(string(fs))
+	if err != nil {
+		return nil, fmt.Errorf("processes: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("processes: %w", err)
+	}
+	var pids []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
 // Args returns the argument vector, of which at most limit bytes are read and
 // most arguments kept, and whether there was more.
 func (fs FS) Args(pid, limit, most int) (args []string, truncated bool, err error) {

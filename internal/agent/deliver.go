@@ -1,0 +1,140 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/internal/agent/account"
+)
+
+// take deals with an event.
+func (c *Core) take(tell context.Context, e bpf.Event) {
+	counted := true
+	if e.Kind == bpf.KindSymlink && e.Placement == 0 {
+		placement, ok := c.pointsAt(e)
+		if !ok {
+			return
+		}
+		// The kernel saw a name and not the token, so its count has no such touch.
+		e.Placement, counted = uint64(placement), false
+	}
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.hold(e) {
+		return
+	}
+	c.release(tell, e.Placement)
+	c.deliver(tell, e, counted)
+}
+
+// deliver tells an event; c.out is held.
+func (c *Core) deliver(tell context.Context, e bpf.Event, counted bool) {
+	if e.Kind == bpf.KindClose {
+		c.ended(tell, e)
+		return
+	}
+	counted = counted && c.begin(e.Placement)
+	a := c.attribute(e)
+	if counted {
+		a.Count = c.book.Stands(e)
+		c.dirty[e.Placement] = struct{}{}
+	}
+	a.Ongoing = e.Handle != 0
+	if !c.give(tell, a) {
+		if counted {
+			c.book.Refused(e, a)
+		}
+		return
+	}
+	if a.Ongoing {
+		c.finish(tell, c.ends.add(e, a))
+		c.count(func(s *CoreStats) { s.OpenFiles = c.ends.order.Len() })
+	}
+	if counted {
+		c.book.Delivered(e, a.Count, a)
+		c.keepAccount(e.Placement)
+	}
+}
+
+// give has the sink take an access.
+func (c *Core) give(tell context.Context, a beesting.Access) bool {
+	err := c.sink.Deliver(tell, a)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(a.Partial) > 0 {
+		c.stats.Partial++
+	}
+	if len(a.Partial) > 0 && a.Partial[0] == partialPlacement {
+		c.stats.WithoutPlacement++
+	}
+	if err != nil {
+		c.stats.SinkErrors++
+		c.log.Error("access not delivered", slog.String("token", a.Placement.Token.Name), slog.Any("error", err))
+		return false
+	}
+	c.stats.Delivered++
+	c.stats.Coalesced += a.Count - 1
+	return true
+}
+
+// count changes the counters.
+func (c *Core) count(f func(*CoreStats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.stats)
+}
+
+// teller is what the books tell through. Tell and Lose are called with c.out
+// held.
+type teller struct {
+	*Core
+	ctx context.Context //nolint:containedctx // lives as long as one settlement
+	now wall
+}
+
+// Tell delivers repeats of a process as one access.
+func (t teller) Tell(s account.Summary) bool {
+	a := s.Access
+	a.Ongoing, a.Count = false, s.Count
+	a.Time, a.ObservedTime = t.now.at(s.Last), t.now.now
+	a.ID = summaryID(t.bootID, a.Placement, s)
+	if s.Estimate {
+		a.Partial = append(a.Partial[:len(a.Partial):len(a.Partial)], partialCount)
+	}
+	if p, ok := t.table.find(a.Placement.ID); ok {
+		a.Placement = p // it may have been told before it was armed
+	}
+	return t.give(t.ctx, a)
+}
+
+// Lose tells that touches are missing.
+func (t teller) Lose(l account.Loss) bool {
+	p, ok := t.table.find(beesting.PlacementID(l.Placement))
+	if !ok {
+		p.ID = beesting.PlacementID(l.Placement)
+	}
+	g := beesting.Gap{
+		Placement: p, Kind: beesting.AccessKind(l.Kind.String()), Count: l.Count,
+		From: t.now.at(l.From), To: t.now.at(l.To), Cause: l.Cause,
+	}
+	err := t.sink.Gap(t.ctx, g)
+	log := t.log.With(slog.String("token", p.Token.Name), slog.String("kind", string(g.Kind)), slog.Uint64("touches", g.Count), slog.String("cause", g.Cause))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.stats.SinkErrors++
+		log.Error("gap not delivered", slog.Any("error", err))
+		return false
+	}
+	t.stats.Gaps[l.Cause] += l.Count
+	log.Warn("touches were counted and can't be told")
+	return true
+}
+
+// Recount asks the kernel.
+func (t teller) Recount(placement uint64) (bpf.Count, bool) {
+	n, err := t.sensor.Count(placement)
+	return n, err == nil
+}

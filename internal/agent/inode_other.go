@@ -1,0 +1,11 @@
+//go:build !linux
+
+package agent
+
+import "os"
+
+// inodeOf returns the zero value: nothing is watched here.
+func inodeOf(*os.File) inode { return inode{} }
+
+// ownedByRoot reports false: nothing is recognised here.
+func ownedByRoot(string) bool { return false }
