@@ -1,0 +1,207 @@
+//go:build linux && (amd64 || arm64)
+
+package fanotify
+
+import (
+	"encoding/binary"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/beesting-otel/beesting/bpf"
+)
+
+const (
+	// maxArgs bounds the arguments in bytes, as the kernel side does.
+	maxArgs = 1024
+	// argsTime bounds how long they are waited for, and with them the event.
+	argsTime = 40 * time.Millisecond
+	// stuckReads bounds the reads that may be stuck at a time.
+	stuckReads = 4
+	// generations bounds the way up to the entry process, as the kernel side does.
+	generations = 32
+)
+
+// eye looks at tasks. Its methods may be called concurrently.
+type eye struct {
+	proc    procFS
+	cgroups cgroups
+	reads   chan struct{}
+}
+
+func newEye(fs procFS, groups cgroups) *eye {
+	return &eye{proc: fs, cgroups: groups, reads: make(chan struct{}, stuckReads)}
+}
+
+// look fills in who acts.
+func (y *eye) look(e *bpf.Event, t task) {
+	p := t.process
+	e.PID, e.TID, e.Comm = p, t.thread, t.comm
+	e.StartTime, e.ParentPID, e.SessionLeaderPID = t.start, t.parent, t.session
+	e.UID, e.EUID, e.GID, e.EGID = t.uid, t.euid, t.gid, t.egid
+	e.Capabilities = t.capabilities
+	e.LoginUID, e.AuditSession = y.proc.auditID(t.thread, "loginuid"), y.proc.auditID(p, "sessionid")
+	e.MountNS, e.NetNS = y.proc.namespace(t.thread, "mnt"), y.proc.namespace(t.thread, "net")
+	e.PIDNS, e.UserNS = y.proc.namespace(t.thread, "pid"), y.proc.namespace(t.thread, "user")
+	e.CgroupNS = y.proc.namespace(t.thread, "cgroup")
+	y.ancestors(e, t)
+	y.program(e, t)
+}
+
+// unknown fills in what is left to say of a thread that has gone.
+func unknown(e *bpf.Event, thread uint32) {
+	e.PID, e.TID = thread, thread
+	e.LoginUID, e.AuditSession = unset, unset
+	e.ExecutableTruncated, e.ArgsMissing = true, true
+}
+
+// ancestors goes up as long as the cgroup stays the same: the entry process is
+// the last one there.
+func (y *eye) ancestors(e *bpf.Event, t task) {
+	home, known := y.proc.cgroup(t.process)
+	if known {
+		e.CgroupID = y.cgroups.id(home)
+	}
+	e.EntryPID, e.EntryStartTime = t.process, t.start
+	next, inside := t.parent, known
+	for range generations {
+		if next == 0 {
+			return
+		}
+		s, err := y.proc.stat(next)
+		if err != nil {
+			return
+		}
+		if next == t.parent {
+			e.ParentStartTime = s.start
+		}
+		if group, ok := y.proc.cgroup(next); !ok || group != home {
+			inside = false
+		}
+		if len(e.Ancestors) < bpf.MaxAncestors && (inside || len(e.Ancestors) == 0) {
+			e.Ancestors = append(e.Ancestors, bpf.Ancestor{PID: next, StartTime: s.start, Comm: s.comm})
+		}
+		if !inside {
+			return
+		}
+		e.EntryPID, e.EntryStartTime = next, s.start
+		next = s.parent
+	}
+}
+
+// program fills in what the process runs. The paths are those that the process
+// itself sees: /proc shows them as far as its root reaches.
+func (y *eye) program(e *bpf.Event, t task) {
+	exe, err := y.proc.Executable(int(t.process))
+	e.Executable, e.ExecutableTruncated = exe, err != nil
+	if cwd, err := os.Readlink(y.proc.name(t.thread, "cwd")); err == nil {
+		e.Cwd = strings.TrimSuffix(cwd, " (deleted)")
+	}
+	type arguments struct {
+		args []string
+		cut  bool
+		err  error
+	}
+	got, ok := within(y, func() arguments {
+		args, cut, err := y.proc.Args(int(t.process), maxArgs, bpf.MaxArgs)
+		return arguments{args, cut, err}
+	})
+	e.ArgsMissing = !ok || got.err != nil
+	if !e.ArgsMissing {
+		e.Args, e.ArgsTruncated = got.args, got.cut
+	}
+}
+
+// within reads a task's own memory, which may be a mapped file whose file system
+// never answers, and behind a lock that another of its threads holds.
+func within[T any](y *eye, read func() T) (T, bool) {
+	var none T
+	select {
+	case y.reads <- struct{}{}:
+	default:
+		return none, false
+	}
+	result := make(chan T, 1)
+	go func() {
+		defer func() { <-y.reads }()
+		result <- read()
+	}()
+	timer := time.NewTimer(argsTime)
+	defer timer.Stop()
+	select {
+	case v := <-result:
+		return v, true
+	case <-timer.C:
+		return none, false
+	}
+}
+
+// openFlags are the flags of the open that the thread waits in; false where that
+// isn't known: for io_uring, an exec, a task of another architecture.
+func (y *eye) openFlags(thread uint32) (uint32, bool) {
+	b, err := y.proc.read(thread, "syscall")
+	if err != nil {
+		return 0, false
+	}
+	call, ok := parseSyscall(string(b))
+	if !ok {
+		return 0, false
+	}
+	switch call.number {
+	case sysOpen:
+		return uint32(call.args[1]), true
+	case sysCreat:
+		return unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC, true
+	case sysOpenat, sysOpenByHandleAt:
+		return uint32(call.args[2]), true
+	case unix.SYS_OPENAT2:
+		return y.openHow(thread, call.args[2])
+	}
+	return 0, false
+}
+
+// openHow reads the first word of struct open_how, the flags of openat2(2).
+func (y *eye) openHow(thread uint32, address uint64) (uint32, bool) {
+	flags, ok := within(y, func() uint32 {
+		mem, err := os.Open(y.proc.name(thread, "mem"))
+		if err != nil {
+			return unset
+		}
+		defer mem.Close()
+		var b [8]byte
+		if _, err := mem.ReadAt(b[:], int64(address)); err != nil {
+			return unset
+		}
+		return uint32(binary.LittleEndian.Uint64(b[:]))
+	})
+	return flags, ok && flags != unset
+}
+
+type syscallLine struct {
+	number int64
+	args   [6]uint64
+}
+
+// parseSyscall reads /proc/PID/syscall: the number, six arguments in hexadecimal,
+// stack pointer and program counter; "running" for a task that is not waiting.
+func parseSyscall(s string) (syscallLine, bool) {
+	var call syscallLine
+	fields := strings.Fields(s)
+	if len(fields) < 7 {
+		return call, false
+	}
+	n, err := strconv.ParseInt(fields[0], 10, 32)
+	if err != nil || n < 0 {
+		return call, false
+	}
+	call.number = n
+	for i := range call.args {
+		if call.args[i], err = strconv.ParseUint(fields[i+1], 0, 64); err != nil {
+			return call, false
+		}
+	}
+	return call, true
+}

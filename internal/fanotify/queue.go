@@ -1,0 +1,87 @@
+package fanotify
+
+import (
+	"os"
+	"sync"
+
+	"github.com/beesting-otel/beesting/bpf"
+)
+
+// queue holds events until they are read. Repeats don't get its last quarter:
+// that is kept for the first touches of a process.
+type queue struct {
+	mu     sync.Mutex
+	ready  *sync.Cond
+	most   int
+	events []bpf.Event
+	// flushes are how many events were there at each Flush that is not answered.
+	flushes []int
+	end     error
+}
+
+func newQueue(most int) *queue {
+	q := &queue{most: most}
+	q.ready = sync.NewCond(&q.mu)
+	return q
+}
+
+// push reports whether there was room.
+func (q *queue) push(e bpf.Event, first bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	room := q.most
+	if !first {
+		room -= q.most / 4
+	}
+	if q.end != nil || len(q.events) >= room {
+		return false
+	}
+	q.events = append(q.events, e)
+	q.ready.Signal()
+	return true
+}
+
+// flush makes pull return bpf.ErrFlushed after the events that are there now.
+func (q *queue) flush() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.flushes = append(q.flushes, len(q.events))
+	q.ready.Signal()
+}
+
+// pull waits for an event, the end of a flush or of the queue. What is in the
+// queue can still be had after its end, unless that is the sensor's.
+func (q *queue) pull() (bpf.Event, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		switch {
+		case len(q.flushes) > 0 && q.flushes[0] == 0:
+			q.flushes = q.flushes[1:]
+			return bpf.Event{}, bpf.ErrFlushed
+		case q.end == os.ErrClosed:
+			return bpf.Event{}, q.end
+		case len(q.events) > 0:
+			e := q.events[0]
+			q.events[0] = bpf.Event{}
+			q.events = q.events[1:]
+			for i := range q.flushes {
+				q.flushes[i]--
+			}
+			return e, nil
+		case q.end != nil:
+			return bpf.Event{}, q.end
+		}
+		q.ready.Wait()
+	}
+}
+
+// close ends it; the first reason stays, but for os.ErrClosed.
+func (q *queue) close(reason error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.end == nil || reason == os.ErrClosed {
+		q.end = reason
+	}
+	q.ready.Broadcast()
+}

@@ -1,0 +1,209 @@
+//go:build linux && (amd64 || arm64)
+
+package fanotify
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/beesting-otel/beesting/bpf"
+)
+
+// look is a touch whose task is to be looked at.
+type look struct {
+	guard  *guard
+	seq    uint64 // to answer; zero if nobody waits
+	number uint64
+	watch  *Watch
+	kind   bpf.Kind
+	time   time.Duration
+	task
+	gone bool    // the task has, and task is only its thread's id
+	file *opened // of an open
+	// alive tells after the look whether it was at the right process; nil where
+	// that process waited.
+	alive func() bool
+}
+
+// answer lets the task go on. An error means that the guard has ended, and with
+// that everybody goes on.
+func (j *look) answer() {
+	if j.seq != 0 {
+		_ = j.guard.send(message{Type: toAnswer, Seq: j.seq}, nil)
+	}
+}
+
+func (s *Sensor) lookAtAll() {
+	for j := range s.looks {
+		s.touch(j)
+		j.answer()
+		s.mu.Lock()
+		delete(s.pending, j.number)
+		s.idle.Broadcast()
+		s.mu.Unlock()
+	}
+}
+
+// waitForLooks waits for those that have begun.
+func (s *Sensor) waitForLooks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.looked
+	for s.pendingUpTo(last) {
+		s.idle.Wait()
+	}
+}
+
+func (s *Sensor) pendingUpTo(last uint64) bool {
+	for n := range s.pending {
+		if n <= last {
+			return true
+		}
+	}
+	return false
+}
+
+// touch counts a touch and tells of it if it is a first one or due.
+func (s *Sensor) touch(j look) {
+	actor := s.actor(&j)
+	e := bpf.Event{Kind: j.kind, Actor: actor, Placement: j.watch.placement, Time: j.time}
+	file := j.watch.file
+	e.DevMajor, e.DevMinor, e.Inode, e.Generation = file.major, file.minor, file.inode, file.generation
+	s.access(&e, &j)
+	entry, told, due := s.countTouch(&j, &e)
+	if !due {
+		return
+	}
+	if j.gone {
+		unknown(&e, j.thread)
+	} else {
+		s.eye.look(&e, j.task)
+	}
+	if j.alive != nil && !j.alive() {
+		unknown(&e, j.thread)
+	}
+	s.tell(&j, e, entry, told)
+}
+
+const (
+	fmodeRead  = 0x1
+	fmodeWrite = 0x2
+	fmodeExec  = 0x20
+)
+
+// access fills in the way the file is opened.
+func (s *Sensor) access(e *bpf.Event, j *look) {
+	switch j.kind {
+	case bpf.KindExec:
+		e.Mode = fmodeRead | fmodeExec
+	case bpf.KindOpen:
+		flags, ok := uint32(0), false
+		if !j.gone {
+			flags, ok = s.eye.openFlags(j.thread)
+		}
+		if !ok {
+			return
+		}
+		e.Flags = flags
+		// O_RDONLY, O_WRONLY and O_RDWR are 0 to 2; 3 is for ioctl only.
+		e.Mode = (flags + 1) & unix.O_ACCMODE
+	default:
+		return
+	}
+	if e.Mode&fmodeWrite != 0 {
+		e.Variant = 1
+	}
+}
+
+// actor recognises exempt processes. Without exemptions it costs nothing.
+func (s *Sensor) actor(j *look) bpf.Actor {
+	s.mu.Lock()
+	binaries, groups := len(s.exempt), s.groups
+	s.mu.Unlock()
+	if j.gone {
+		return 0
+	}
+	if len(groups) > 0 {
+		if path, ok := s.eye.proc.cgroup(j.process); ok && s.eye.cgroups.within(path, groups) {
+			return bpf.ActorAllowed
+		}
+	}
+	if binaries == 0 {
+		return 0
+	}
+	key, err := s.eye.proc.executableKey(j.process)
+	if err != nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.exempt[key]; e != nil {
+		return e.actor
+	}
+	return 0
+}
+
+// countTouch returns the entry, what of it had been told, and whether there is
+// something to tell.
+func (s *Sensor) countTouch(j *look, e *bpf.Event) (entry *repeat, told uint64, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.counts[j.watch.placement]
+	if c == nil {
+		return nil, 0, false // forgotten meanwhile
+	}
+	if e.Actor == bpf.ActorAllowed && !s.options.ReportExempt {
+		c.count.Exempt++
+		return nil, 0, false
+	}
+	c.count.Seen[j.kind]++
+	who := j.identity()
+	if j.gone {
+		who = identity{pid: j.thread}
+	}
+	key := repeatKey{placement: j.watch.placement, who: who, kind: j.kind, variant: e.Variant}
+	entry, due, lost := s.repeats.add(key, j.time)
+	if lost != nil {
+		s.lose(lost.key.placement, lost.key.kind, lost.total-lost.told)
+	}
+	if !due {
+		return nil, 0, false
+	}
+	told = entry.told
+	e.Total = entry.total
+	entry.sent(j.time)
+	if j.file != nil {
+		e.Handle = j.file.handle
+	}
+	return entry, told, true
+}
+
+func (s *Sensor) lose(placement uint64, kind bpf.Kind, n uint64) {
+	s.stats.Lost[bpf.LostRingFull] += n
+	if c := s.counts[placement]; c != nil {
+		c.count.Lost[kind] += n
+	}
+}
+
+// tell puts the event where Read finds it. Without room a first touch is lost; a
+// repeat waits for the next one, or for who asks for Repeats.
+func (s *Sensor) tell(j *look, e bpf.Event, entry *repeat, told uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.events.push(e, told == 0) {
+		if j.file != nil {
+			j.file.told = true
+			s.tellClose(j.watch, j.file)
+		}
+		return
+	}
+	if entry.told != e.Total {
+		return // a later event stands for this one, too
+	}
+	entry.told = told
+	if told == 0 {
+		s.lose(e.Placement, e.Kind, e.Total)
+		entry.total -= e.Total
+	}
+}
