@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"os"
 	"time"
 
 	"github.com/beesting-otel/beesting/bpf"
@@ -38,50 +39,22 @@ func (o SensorOptions) forBPF() (bpf.Options, error) {
 	}, nil
 }
 
-// OpenSensor attaches to the kernel; see bpf.Open for its errors. refused are
-// the modes that were tried before the one that works.
-func OpenSensor(o SensorOptions) (s Sensor, refused []ModeAttempt, err error) {
-	options, err := o.forBPF()
+// UninstallSensor detaches what sensors left attached under a pin directory, and
+// removes that and the directory. It returns what it removed; a directory that
+// isn't there is no error.
+func UninstallSensor(pin string) ([]string, error) {
+	removed, err := bpf.Uninstall(pin)
 	if err != nil {
-		return nil, nil, err
+		return removed, err
 	}
-	sensor, err := bpf.Open(options)
-	if err != nil {
-		return nil, nil, err
-	}
-	return FromBPF(sensor), modeAttempts(sensor.Refused()), nil
+	// Of a sensor that got no further; one with anything else in it stays.
+	_ = os.Remove(pin)
+	return removed, nil
 }
 
-// UninstallSensor detaches what was left attached under a pin directory, and
-// removes it. A directory that isn't there is no error.
-func UninstallSensor(pin string) error { return bpf.Uninstall(pin) }
-
-// ModeAttempt is the outcome of trying to attach in one mode; Err is nil where
-// it works, and Note says what it falls short of, if anything.
-type ModeAttempt struct {
-	Mode string
-	Err  error
-	Note string
-}
-
-// ProbeSensor tries every mode in the order that "auto" does, and leaves none
-// attached. o.Mode plays no part.
-func ProbeSensor(o SensorOptions) []ModeAttempt {
-	o.Mode, o.Pin = "", ""
-	options, err := o.forBPF()
-	if err != nil { // the tier
-		return []ModeAttempt{{Mode: string(bpf.ModeAuto), Err: err}}
-	}
-	return modeAttempts(bpf.Probe(options))
-}
-
-func modeAttempts(attempts []bpf.Attempt) []ModeAttempt {
-	out := make([]ModeAttempt, 0, len(attempts))
-	for _, a := range attempts {
-		out = append(out, ModeAttempt{Mode: string(a.Mode), Err: a.Err, Note: a.Note})
-	}
-	return out
-}
+// PinnedSensor lists what sensors left under a pin directory, sorted, as paths
+// relative to it. A directory that isn't there has nothing.
+func PinnedSensor(pin string) ([]string, error) { return bpf.Pinned(pin) }
 
 // KindSupport says whether an access kind is seen, and if not, why. A kind that
 // is seen can have a note as well.
@@ -91,14 +64,8 @@ type KindSupport struct {
 	Note string `json:"note,omitempty"`
 }
 
-// CoverageOf returns which access kinds a mode sees in a tier.
-func CoverageOf(mode, tier string) ([]KindSupport, error) {
-	o, err := SensorOptions{Mode: mode, Tier: tier}.forBPF()
-	if err != nil {
-		return nil, err
-	}
-	return kindSupports(bpf.CoverageOf(o.Mode, o.Tier)), nil
-}
+// CoverageBy returns which access kinds a sensor sees.
+func CoverageBy(s Sensor) []KindSupport { return kindSupports(s.Coverage()) }
 
 func kindSupports(all []bpf.KindSupport) []KindSupport {
 	out := make([]KindSupport, 0, len(all))
