@@ -34,7 +34,10 @@ Whatever goes wrong in planting, the container starts; "beesting status" tells.
 
 Everything is verified before anything is planted. SIGINT and SIGTERM end it:
 what happened until then is delivered, and the exit code is 0. A second signal
-ends it at once. Planted files stay, as containers mount them.
+ends it at once. Planted files stay, as containers mount them. Where a bpffs is
+mounted at /sys/fs/bpf they stay watched, too: the next agent tells what was
+touched meanwhile. "sensor: {pin: ''}" in the configuration switches that off,
+and "beesting uninstall" removes it.
 
 Telemetry goes where the standard OTEL_* variables say.`,
 		Example: `  beesting config example > beesting.yaml
@@ -77,6 +80,7 @@ type node struct {
 	metrics *metrics
 	outputs outputs
 	agent   *agent.Agent
+	pin     string // where programs stay; empty for nowhere
 	// warnings are told when the agent is up: an end before that is one line.
 	warnings []check.Row
 }
@@ -86,9 +90,11 @@ type node struct {
 // again when a later one can't be had; the first thing that others can see, the
 // plugin, comes last.
 func (n *node) run(ctx context.Context) (err error) {
-	if n.warnings, err = n.app.machine(n.config, "/proc", "/sys").Preflight(); err != nil {
+	machine := n.app.machine(n.config, "/proc", "/sys")
+	if n.warnings, err = machine.Preflight(); err != nil {
 		return err
 	}
+	n.pin = machine.PinPath()
 	mapping, err := exporter.NewMapping(exporter.MappingOptions{
 		Node: hostNode(n.config.NodeName), Args: exporter.ArgsMode(n.config.CommandArgs), Version: readVersion().Version, Getenv: n.app.getenv,
 	})
@@ -120,15 +126,17 @@ func (n *node) run(ctx context.Context) (err error) {
 }
 
 func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error) {
-	sensor, refused, err := agent.OpenSensor(agent.SensorOptions{
-		Mode: n.config.Sensor.Mode, RingBytes: n.config.Sensor.RingBytes, MaxWatches: n.config.Sensor.MaxWatches,
-	})
+	c := n.config.Sensor
+	o := sensorOptions(c, n.pin)
+	sensor, refused, err := agent.OpenSensor(o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, sensor.Close()) }()
 	core, err := agent.NewCore(agent.CoreOptions{
-		Sensor: sensor, Sink: countedSink{n.outputs, n.metrics.meter}, Log: n.log, MaxPlacements: n.config.Sensor.MaxWatches,
+		Sensor: sensor, Sink: countedSink{n.outputs, n.metrics.meter}, Log: n.log, MaxPlacements: c.MaxWatches,
+		Exempt:      agent.Exempt{Binaries: c.Exempt.Binaries, Cgroups: c.Exempt.Cgroups},
+		OpenTimeout: c.OpenTimeout, RepeatInterval: c.RepeatInterval,
 	})
 	if err != nil {
 		return err
@@ -144,7 +152,7 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 	defer func() { err = errors.Join(err, n.agent.Close()) }()
 	n.metrics.attach(n.agent.Summary)
 	defer n.metrics.detach() // before the sensor is closed, which has the counts of losses
-	n.announce(string(sensor.Mode()), refused)
+	n.announce(started(sensor, o, refused))
 	return n.serve(ctx, socket)
 }
 
@@ -155,14 +163,11 @@ func hostNode(name string) exporter.Node {
 }
 
 // announce tells the log what the agent runs with.
-func (n *node) announce(mode string, refused []agent.ModeAttempt) {
+func (n *node) announce(how check.Start) {
 	for _, row := range n.warnings {
 		n.log.Warn("this machine", slog.String("check", row.Name), slog.String("found", row.Detail), slog.String("advice", row.Advice))
 	}
-	for _, r := range refused {
-		n.log.Info("attach mode refused", slog.String("mode", r.Mode), slog.Any("error", r.Err))
-	}
-	n.log.Info("attached", slog.String("mode", mode), slog.Int("tokens", len(n.config.Tokens)),
+	how.Log(n.log, slog.Int("tokens", len(n.config.Tokens)),
 		slog.String("version", readVersion().Version), slog.String("node", n.config.NodeName))
 }
 

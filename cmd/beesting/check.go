@@ -15,8 +15,10 @@ func (a *app) check() *cobra.Command {
 		Use:   "check",
 		Short: "Find out whether this machine can run the agent, and what to do if not",
 		Long: `Find out whether this machine can run the agent: kernel, BTF, LSM list,
-lockdown, privileges, each attach mode really tried, cgroups, audit, NRI socket,
-state directory. Every row that isn't "ok" says what to do.
+lockdown, privileges, pinning, each attach mode really tried, cgroups, audit, NRI
+socket, state directory. Every row that isn't "ok" says what to do. An attach
+mode that works lists the kinds of access that it sees, and those that it can't
+see with the reason.
 
 Only "beesting agent" needs the NRI socket and the state directory; "beesting
 watch" does without.
@@ -24,17 +26,26 @@ watch" does without.
 Exit code 0 when no row fails, 1 when one does.`,
 		Example: `  sudo beesting check
   sudo beesting check --config /etc/beesting/beesting.yaml
+
+  # Which kinds of access does the recon tier see, by attach mode?
+  sudo beesting check --tier recon
+  sudo beesting check --json | jq '.checks[] | select(.kinds) | {name, kinds}'
+
   sudo beesting check --json | jq -r '.checks[] | select(.status == "fail") | .name'`,
 		Args: noArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	file := cmd.Flags().String("config", "", "take sockets, directories and sizes from this configuration `FILE`")
+	tier := choiceFlag(cmd, "tier", "look at this tier, instead of the configuration's", config.SensorTiers()...)
 	proc := cmd.Flags().String("proc", "/proc", "where the host's procfs is mounted")
 	sys := cmd.Flags().String("sys", "/sys", "where the host's sysfs is mounted")
-	cmd.RunE = func(*cobra.Command, []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := a.loadOrDefault(*file)
 		if err != nil {
 			return err
+		}
+		if cmd.Flags().Changed("tier") {
+			c.Sensor.Tier = tier.value
 		}
 		m := a.machine(c, *proc, *sys)
 		m.Probe = func() []check.Attempt { return attempts(c.Sensor) }
@@ -56,6 +67,7 @@ func (a *app) machine(c config.Config, proc, sys string) check.Machine {
 	return check.Machine{
 		Proc: proc, Sys: sys, OS: runtime.GOOS, Arch: runtime.GOARCH,
 		NRISocket: c.NRI.Socket, StateDir: c.StateDir,
+		Mode: c.Sensor.Mode, Pin: c.Sensor.Pin, PinDefault: config.DefaultPin,
 	}
 }
 
@@ -70,8 +82,8 @@ func (a *app) loadOrDefault(path string) (config.Config, error) {
 
 func attempts(s config.Sensor) []check.Attempt {
 	var out []check.Attempt
-	for _, a := range agent.ProbeSensor(agent.SensorOptions{RingBytes: s.RingBytes, MaxWatches: s.MaxWatches}) {
-		out = append(out, check.Attempt(a))
+	for _, a := range agent.ProbeSensor(sensorOptions(s, "")) {
+		out = append(out, attemptOf(a))
 	}
 	return out
 }

@@ -119,7 +119,10 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
   # Run the agent, and ask how it fares:
   beesting config example > beesting.yaml
   sudo beesting agent --config beesting.yaml
-  sudo beesting status`,
+  sudo beesting status
+
+  # Leave nothing behind:
+  sudo beesting uninstall --state`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          subcommandOnly,
@@ -129,7 +132,7 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())}
 	})
-	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.config(), a.version(), completion())
+	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.config(), a.uninstall(), a.version(), completion())
 	return cmd
 }
 

@@ -77,3 +77,8 @@ func (c countedSink) Deliver(ctx context.Context, a beesting.Access) error {
 	c.meter.Observe(&a)
 	return c.Sink.Deliver(ctx, a)
 }
+
+func (c countedSink) Gap(ctx context.Context, g beesting.Gap) error {
+	c.meter.ObserveGap(&g)
+	return c.Sink.Gap(ctx, g)
+}

@@ -96,6 +96,9 @@ func TestOutputsSendMetrics(t *testing.T) {
 			t.Errorf("Deliver = %v", err)
 		}
 	}
+	if err := sink.Gap(t.Context(), beesting.Gap{Count: 5}); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("Gap = %v", err)
+	}
 	counts.attach(func() (agent.Summary, error) { return agent.Summary{Armed: 2}, nil })
 	counts.detach()
 	if err := all.Shutdown(context.Background()); err != nil {

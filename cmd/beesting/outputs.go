@@ -12,21 +12,35 @@ import (
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/exporter"
+	"github.com/beesting-otel/beesting/internal/agent"
 )
 
 // output is where accesses go.
 type output interface {
-	Deliver(ctx context.Context, a beesting.Access) error
+	agent.Sink
 	Shutdown(ctx context.Context) error
 }
 
 // outputs is several at once; the trouble of one is no other's.
 type outputs []output
 
+// Deliver implements agent.Sink, as the next two.
 func (o outputs) Deliver(ctx context.Context, a beesting.Access) error {
+	return o.each(func(out output) error { return out.Deliver(ctx, a) })
+}
+
+func (o outputs) End(ctx context.Context, a beesting.Access) error {
+	return o.each(func(out output) error { return out.End(ctx, a) })
+}
+
+func (o outputs) Gap(ctx context.Context, g beesting.Gap) error {
+	return o.each(func(out output) error { return out.Gap(ctx, g) })
+}
+
+func (o outputs) each(do func(output) error) error {
 	var errs []error
 	for _, out := range o {
-		errs = append(errs, out.Deliver(ctx, a))
+		errs = append(errs, do(out))
 	}
 	return errors.Join(errs...)
 }

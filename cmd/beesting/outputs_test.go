@@ -11,40 +11,59 @@ import (
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/exporter"
+	"github.com/beesting-otel/beesting/internal/agent"
 )
 
 // fakeOutput stands for a back end with trouble of a known kind.
 type fakeOutput struct {
-	err            error
-	delivered, end int
+	err                              error
+	delivered, ended, gaps, shutdown int
 }
 
 func (f *fakeOutput) Deliver(context.Context, beesting.Access) error { f.delivered++; return f.err }
-func (f *fakeOutput) Shutdown(context.Context) error                 { f.end++; return f.err }
+func (f *fakeOutput) End(context.Context, beesting.Access) error     { f.ended++; return f.err }
+func (f *fakeOutput) Gap(context.Context, beesting.Gap) error        { f.gaps++; return f.err }
+func (f *fakeOutput) Shutdown(context.Context) error                 { f.shutdown++; return f.err }
+
+// each calls what a sink can be given, and names it.
+func each(t *testing.T, sink agent.Sink) map[string]error {
+	t.Helper()
+	return map[string]error{
+		"Deliver": sink.Deliver(t.Context(), beesting.Access{}),
+		"End":     sink.End(t.Context(), beesting.Access{}),
+		"Gap":     sink.Gap(t.Context(), beesting.Gap{}),
+	}
+}
 
 func TestOutputsAreIndependent(t *testing.T) {
 	bad, good := &fakeOutput{err: io.ErrShortWrite}, &fakeOutput{}
 	all := outputs{bad, good}
-	if err := all.Deliver(t.Context(), beesting.Access{}); !errors.Is(err, io.ErrShortWrite) {
-		t.Errorf("Deliver = %v", err)
+	for what, err := range each(t, all) {
+		if !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("%s = %v", what, err)
+		}
 	}
 	if err := all.Shutdown(t.Context()); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("Shutdown = %v", err)
 	}
-	if good.delivered != 1 || good.end != 1 {
-		t.Errorf("the good one got %d accesses and %d ends, want 1 and 1", good.delivered, good.end)
+	if *good != (fakeOutput{delivered: 1, ended: 1, gaps: 1, shutdown: 1}) {
+		t.Errorf("the good one got %+v", *good)
 	}
 }
 
 func TestReaderHasLeft(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	sink := forReader{&fakeOutput{err: io.ErrClosedPipe}, ctx}
-	if err := sink.Deliver(t.Context(), beesting.Access{}); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("with a reader: %v", err)
+	for what, err := range each(t, sink) {
+		if !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("%s with a reader: %v", what, err)
+		}
 	}
 	cancel(errReaderLeft)
-	if err := sink.Deliver(t.Context(), beesting.Access{}); err != nil {
-		t.Errorf("without a reader: %v", err)
+	for what, err := range each(t, sink) {
+		if err != nil {
+			t.Errorf("%s without a reader: %v", what, err)
+		}
 	}
 }
 

@@ -4,11 +4,14 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/beesting-otel/beesting/internal/state"
 )
 
 // The scripts need neither root nor a kernel that lets programs attach. What
@@ -20,9 +23,12 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BELL", "x\ay")
+			e.Values[heldKey{}] = new([]*os.File)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exec-code": execCode},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exec-code": execCode, "hold": hold, "release": release,
+		},
 	})
 }
 
@@ -42,4 +48,33 @@ func execCode(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}
+}
+
+// heldKey is where a script keeps the locks that it holds.
+type heldKey struct{}
+
+// hold locks files as an agent does that runs.
+func hold(ts *testscript.TestScript, neg bool, args []string) {
+	held, ok := ts.Value(heldKey{}).(*[]*os.File)
+	if neg || !ok || len(args) == 0 {
+		ts.Fatalf("usage: hold FILE...")
+	}
+	ts.Defer(func() { release(ts, false, nil) })
+	for _, name := range args {
+		f, err := state.Lock(ts.MkAbs(name))
+		ts.Check(err)
+		*held = append(*held, f)
+	}
+}
+
+// release lets go of what hold has.
+func release(ts *testscript.TestScript, neg bool, args []string) {
+	held, ok := ts.Value(heldKey{}).(*[]*os.File)
+	if neg || !ok || len(args) > 0 {
+		ts.Fatalf("usage: release")
+	}
+	for _, f := range *held {
+		ts.Check(f.Close())
+	}
+	*held = nil
 }

@@ -24,12 +24,18 @@ func (a *app) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Ask the running agent how it fares",
-		Long: `Ask the running agent how it fares: attach mode, connection to the container
-runtime, placements, what could not be planted and why, accesses, losses.
+		Long: `Ask the running agent how it fares: attach mode, tier and the kinds of access that
+they see, connection to the container runtime, placements, what could not be
+planted and why, accesses, losses.
+
+TOUCHES are the kernel's counts. Each touch is REPORTED as an access, COALESCED
+into one (counted in a report of the same process touching on), or LOST, which is
+reported as a gap. EXEMPT touches are by those that the configuration exempts.
 
 Only root may ask.`,
 		Example: `  sudo beesting status
   sudo beesting status --json | jq .placements
+  sudo beesting status --json | jq '.coverage[] | select(.seen | not)'
   sudo beesting status --socket /run/other/control.sock`,
 		Args: noArgs,
 	}
@@ -84,22 +90,29 @@ type outputStats struct {
 // takes.
 func (s nodeStatus) write(w io.Writer, now time.Time) error {
 	t := &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.row("agent", fmt.Sprintf("%s on %s, pid %d, up %s, attached as %s", s.Version, s.Node, s.PID, since(now, s.Since), s.Mode))
+	t.row("agent", fmt.Sprintf("%s on %s, pid %d, up %s, attached as %s, tier %s", s.Version, s.Node, s.PID, since(now, s.Since), s.Mode, s.Tier))
+	kinds := kindsOf(s.Coverage)
+	t.row("seen", kinds.Seen())
+	for _, text := range [][2]string{{"in part", kinds.Limits()}, {"not seen", kinds.Unseen()}} {
+		if text[1] != "" {
+			t.row(text[0], text[1])
+		}
+	}
 	t.row("runtime", s.runtime(now))
 	t.row("containers", fmt.Sprintf("%d, %d with tokens, %d lack some", s.Containers, s.Planted, s.Lacking))
 	t.row("tokens", s.tokens())
-	t.row("accesses", fmt.Sprintf("%d reported, %d incomplete, %d refused by an output", s.Events.Delivered, s.Events.Partial, s.Events.SinkErrors))
-	t.row("events lost", lossText(s.Events))
+	e := s.Events
+	t.row("accesses", fmt.Sprintf("%d reported for %d touches, %d incomplete, %d refused by an output",
+		e.Delivered, e.Delivered+e.Coalesced, e.Partial, e.SinkErrors))
+	t.row("opens", fmt.Sprintf("%d not closed yet, %d closed, %d given up", e.OpenFiles, e.Ends, e.EndsUnseen))
+	t.row("touches lost", countsText(e.Gaps))
+	t.row("events lost", lossText(e))
 	s.Outputs.rows(t)
 	if s.Error != "" {
 		t.row("not known", s.Error)
 	}
-	if len(s.Placements) > 0 {
-		t.section("POD", "CONTAINER", "TOKEN", "PATH", "TOUCHES", "LOST")
-		for _, p := range s.Placements {
-			t.row(p.Namespace+"/"+p.Pod, p.ContainerName, p.Token, p.Path, strconv.FormatUint(p.Seen, 10), strconv.FormatUint(p.Lost, 10))
-		}
-	}
+	s.kinds(t)
+	s.placements(t)
 	if len(s.Unplanted) > 0 {
 		t.section("POD", "CONTAINER", "TOKENS", "WHY NOT ALL")
 		for _, u := range s.Unplanted {
@@ -121,6 +134,51 @@ func (s nodeStatus) tokens() string {
 		text += fmt.Sprintf(", unwatched for %.1f s before this start", s.UnwatchedSeconds)
 	}
 	return text
+}
+
+// kinds sums up the touches of the listed placements by kind. In each row the
+// touches are the sum of the rest, but for those that are being dealt with.
+func (s nodeStatus) kinds(t *table) {
+	sums := map[string]agent.KindCount{}
+	for _, p := range s.Placements {
+		for kind, n := range p.Kinds {
+			sums[kind] = sum(sums[kind], n)
+		}
+	}
+	if len(sums) == 0 {
+		return
+	}
+	t.section("KIND", "TOUCHES", "REPORTED", "COALESCED", "LOST")
+	for _, kind := range slices.Sorted(maps.Keys(sums)) {
+		t.row(append([]string{kind}, counts(sums[kind])...)...)
+	}
+}
+
+func (s nodeStatus) placements(t *table) {
+	if len(s.Placements) == 0 {
+		return
+	}
+	t.section("POD", "CONTAINER", "TOKEN", "PATH", "TOUCHES", "REPORTED", "COALESCED", "LOST", "EXEMPT")
+	for _, p := range s.Placements {
+		var all agent.KindCount
+		for _, n := range p.Kinds {
+			all = sum(all, n)
+		}
+		cells := append([]string{p.Namespace + "/" + p.Pod, p.ContainerName, p.Token, p.Path}, counts(all)...)
+		t.row(append(cells, strconv.FormatUint(p.Exempt, 10))...)
+	}
+}
+
+func sum(a, b agent.KindCount) agent.KindCount {
+	return agent.KindCount{Seen: a.Seen + b.Seen, Delivered: a.Delivered + b.Delivered, Coalesced: a.Coalesced + b.Coalesced, Lost: a.Lost + b.Lost}
+}
+
+func counts(n agent.KindCount) []string {
+	var cells []string
+	for _, v := range []uint64{n.Seen, n.Delivered, n.Coalesced, n.Lost} {
+		cells = append(cells, strconv.FormatUint(v, 10))
+	}
+	return cells
 }
 
 // shownFailures are the latest ones; JSON has more.
@@ -146,17 +204,29 @@ func (s nodeStatus) runtime(now time.Time) string {
 }
 
 func lossText(e agent.CoreStats) string {
+	text := countsText(e.Lost)
+	if e.DecodeErrors == 0 {
+		return text
+	}
+	unread := fmt.Sprintf("%d not understood", e.DecodeErrors)
+	if text == none {
+		return unread
+	}
+	return text + ", " + unread
+}
+
+const none = "none"
+
+// countsText lists the counts that aren't zero.
+func countsText(counts map[string]uint64) string {
 	var parts []string
-	for _, cause := range slices.Sorted(maps.Keys(e.Lost)) {
-		if n := e.Lost[cause]; n > 0 {
+	for _, cause := range slices.Sorted(maps.Keys(counts)) {
+		if n := counts[cause]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, cause))
 		}
 	}
-	if e.DecodeErrors > 0 {
-		parts = append(parts, fmt.Sprintf("%d not understood", e.DecodeErrors))
-	}
 	if len(parts) == 0 {
-		return "none"
+		return none
 	}
 	return strings.Join(parts, ", ")
 }

@@ -17,15 +17,20 @@ func fullStatus() nodeStatus {
 	s := nodeStatus{
 		Version: "v1.2.3", Node: "node-1", PID: 7,
 		Status: agent.Status{
-			Since: statusTime.Add(-26*time.Hour - 5*time.Minute), Mode: "lsm", Ready: true, StateDir: "/var/lib/beesting",
+			Since: statusTime.Add(-26*time.Hour - 5*time.Minute), Mode: "lsm", Tier: "recon", Ready: true,
+			Coverage:   []agent.KindSupport{{Kind: "open", Seen: true}, {Kind: "link", Seen: true, Note: "not across mounts"}, {Kind: "lock", Note: "no hook"}},
+			StateDir:   "/var/lib/beesting",
 			Containers: 3, Planted: 1, Armed: 1, Lacking: 1, UnwatchedSeconds: 4.25,
-			Placements: []agent.PlacementStatus{{Token: "aws", Path: "/root/.aws/credentials", Namespace: "shop", Pod: "web-1", ContainerName: "app", Seen: 12, Lost: 1}},
-			Unplanted:  []agent.UnplantedStatus{{Namespace: "shop", Pod: "old\x1b[2J", ContainerName: "app", Wanted: 2, Why: "was there before"}},
+			Placements: []agent.PlacementStatus{{Token: "aws", Path: "/root/.aws/credentials", Namespace: "shop", Pod: "web-1", ContainerName: "app",
+				Seen: 14, Lost: 1, Exempt: 5, Kinds: map[string]agent.KindCount{
+					"stat": {Seen: 2, Delivered: 1, Coalesced: 1}, "open": {Seen: 12, Delivered: 10, Coalesced: 1, Lost: 1}},
+			}, {Token: "ssh", Path: "/k", Namespace: "shop", Pod: "web-1", ContainerName: "app", Kinds: map[string]agent.KindCount{"stat": {Seen: 3, Delivered: 3}}}},
+			Unplanted: []agent.UnplantedStatus{{Namespace: "shop", Pod: "old\x1b[2J", ContainerName: "app", Wanted: 2, Why: "was there before"}},
 			Failures: []agent.Failure{{
 				Time: statusTime.Add(-3 * time.Second), Namespace: "shop", Pod: "db", ContainerName: "db",
 				Token: "aws", Reason: agent.ReasonMountPoint, Error: "read-only volume at /root",
 			}},
-			Events: agent.CoreStats{Delivered: 11, Partial: 2, Lost: map[string]uint64{"ring_full": 1, "recursion": 0}, DecodeErrors: 1},
+			Events: agent.CoreStats{Delivered: 11, Coalesced: 2, Partial: 2, OpenFiles: 3, Ends: 8, EndsUnseen: 1, Gaps: map[string]uint64{"ring_full": 4, "restart": 0}, Lost: map[string]uint64{"ring_full": 1, "recursion": 0}, DecodeErrors: 1},
 		},
 		Outputs: outputStats{
 			JSON: &exporter.WriterStats{Written: 11},
@@ -44,19 +49,29 @@ func fullStatus() nodeStatus {
 	return s
 }
 
-const fullStatusText = `agent        v1.2.3 on node-1, pid 7, up 26h5m, attached as lsm
-runtime      connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
-containers   3, 1 with tokens, 1 lack some
-tokens       1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
-accesses     11 reported, 2 incomplete, 0 refused by an output
-events lost  1 ring_full, 1 not understood
-output       json: 11 written, 0 failed
-output       logs to grpc http://c:4317: 4 delivered, 7 waiting, 0 dropped, last error: connection refused
-output       spans to nowhere: 0 delivered, 0 waiting, 11 dropped
-output       metrics to grpc http://c:4317: 3 exported, 1 failed, last error: \x1b[2Jconnection refused
+const fullStatusText = `agent         v1.2.3 on node-1, pid 7, up 26h5m, attached as lsm, tier recon
+seen          open, link
+in part       link (not across mounts)
+not seen      lock (no hook)
+runtime       connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
+containers    3, 1 with tokens, 1 lack some
+tokens        1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
+accesses      11 reported for 13 touches, 2 incomplete, 0 refused by an output
+opens         3 not closed yet, 8 closed, 1 given up
+touches lost  4 ring_full
+events lost   1 ring_full, 1 not understood
+output        json: 11 written, 0 failed
+output        logs to grpc http://c:4317: 4 delivered, 7 waiting, 0 dropped, last error: connection refused
+output        spans to nowhere: 0 delivered, 0 waiting, 11 dropped
+output        metrics to grpc http://c:4317: 3 exported, 1 failed, last error: \x1b[2Jconnection refused
 
-POD         CONTAINER  TOKEN  PATH                    TOUCHES  LOST
-shop/web-1  app        aws    /root/.aws/credentials  12       1
+KIND  TOUCHES  REPORTED  COALESCED  LOST
+open  12       10        1          1
+stat  5        4         1          0
+
+POD         CONTAINER  TOKEN  PATH                    TOUCHES  REPORTED  COALESCED  LOST  EXEMPT
+shop/web-1  app        aws    /root/.aws/credentials  14       11        2          1     5
+shop/web-1  app        ssh    /k                      3        3         0          0     0
 
 POD              CONTAINER  TOKENS  WHY NOT ALL
 shop/old\x1b[2J  app        0 of 2  was there before

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -30,10 +31,15 @@ func (a *app) watch() *cobra.Command {
 		Long: `Watch existing files of this host as tokens and report who opens them, without
 container runtime or configuration.
 
-When all files are watched, one line is written to standard error:
-"watching N files (MODE)". N counts files, not names: links to the same file are
-one. A file that is replaced by another under its name (as editors do) is not
-watched any more.
+When all files are watched, standard error gets the line "watching N files
+(MODE)", and then which kinds of access are seen and which can't be. N counts
+files, not names: links to the same file are one. A file that is replaced by
+another under its name (as editors do) is not watched any more.
+
+Modes differ in what they see and tiers in what they cost: "beesting check" lists
+the kinds of each mode, docs/benchmarks.md has the prices. fanotify needs no
+eBPF; auto takes it when nothing else works. A process that goes on touching a
+file is told of once a second, with the number of touches.
 
 SIGINT and SIGTERM end it: what happened until then is delivered, and the exit
 code is 0. A second signal ends it at once. It also ends when the reader of its
@@ -43,6 +49,16 @@ standard output goes away.`,
 
   # One JSON object a line, in the terms of OpenTelemetry's log data model
   sudo beesting watch --output json /etc/shadow | jq .body
+
+  # Also who only asks whether the file is there; not the nightly backup
+  sudo beesting watch --tier recon --exempt-binary /usr/bin/restic /etc/shadow
+
+  # Go on watching while nobody looks; the next start tells what was touched
+  sudo beesting watch --pin /sys/fs/bpf/shadow /etc/shadow
+  sudo beesting uninstall --pin /sys/fs/bpf/shadow
+
+  # On a machine that refuses eBPF
+  sudo beesting watch --mode fanotify /etc/shadow
 
   # To an OpenTelemetry Collector
   export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
@@ -55,13 +71,23 @@ standard output goes away.`,
 		},
 	}
 	output := choiceFlag(cmd, "output", "where accesses go: text or json to standard output, or otlp", "text", "json", "otlp")
-	mode := choiceFlag(cmd, "mode", "how to attach; auto takes the first that works", "auto", "lsm", "fentry", "kprobe")
+	mode := choiceFlag(cmd, "mode", "how to attach; auto takes the first that works", config.SensorModes()...)
+	tier := choiceFlag(cmd, "tier", "which kinds of access are looked for; recon costs more (docs/benchmarks.md)", config.SensorTiers()...)
+	pin := cmd.Flags().String("pin", "", "keep watching when the command ends: a `DIR` on bpffs, such as /sys/fs/bpf/watch")
+	exempt := cmd.Flags().StringArray("exempt-binary", nil, "a program `FILE` whose touches are no accesses; can be repeated")
 	args := choiceFlag(cmd, "command-args", "what is told of the process's arguments", "redacted", "full", "off")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		// What goes wrong while watching. Without trouble, standard error has
 		// the line that says what is watched, and no other.
 		log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-		w := watcher{app: a, output: output.value, mode: mode.value, args: args.value, log: log}
+		w := watcher{app: a, output: output.value, mode: mode.value, tier: tier.value, args: args.value, log: log}
+		var err error
+		if w.pin, err = config.CleanPin(*pin); err != nil {
+			return usageError{fmt.Errorf("--pin: %w (see `%s --help`)", err, cmd.CommandPath())}
+		}
+		if w.exempt, err = exemptBinaries(*exempt); err != nil {
+			return err
+		}
 		return w.run(cmd.Context(), names)
 	}
 	return cmd
@@ -69,15 +95,17 @@ standard output goes away.`,
 
 // watcher is one run of the watch command.
 type watcher struct {
-	app                *app
-	output, mode, args string
-	log                *slog.Logger
+	app                           *app
+	output, mode, tier, pin, args string
+	exempt                        []string // binaries
+	log                           *slog.Logger
 }
 
 // run checks everything first; nothing is watched before all of it is known to
 // work.
 func (w *watcher) run(ctx context.Context, names []string) error {
 	m := w.app.machine(config.Default(), "/proc", "/sys")
+	m.Mode, m.Pin, m.PinDefault = w.mode, w.pin, ""
 	if err := m.Platform().Err(); err != nil {
 		return err
 	}
@@ -87,7 +115,7 @@ func (w *watcher) run(ctx context.Context, names []string) error {
 		return err
 	}
 	defer closeTargets(targets)
-	for _, row := range []check.Row{m.BTF(), m.SensorPrivileges()} {
+	for _, row := range []check.Row{m.BTF(), m.SensorPrivileges(), m.Pinning()} {
 		if err := row.Err(); err != nil {
 			return err
 		}
@@ -119,34 +147,67 @@ func (w *watcher) run(ctx context.Context, names []string) error {
 
 // watch arms the targets and delivers accesses until the context ends.
 func (w *watcher) watch(ctx context.Context, targets []target, sink agent.Sink) (err error) {
-	sensor, _, err := agent.OpenSensor(agent.SensorOptions{Mode: w.mode, MaxWatches: len(targets)})
+	o := agent.SensorOptions{Mode: w.mode, Tier: w.tier, Pin: w.pin, MaxWatches: len(targets)}
+	if w.pin != "" {
+		o.MaxWatches = 0 // what stays may have to take more files the next time
+	}
+	sensor, refused, err := agent.OpenSensor(o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, sensor.Close()) }()
-	core, err := agent.NewCore(agent.CoreOptions{Sensor: sensor, Sink: sink, Log: w.log, MaxPlacements: len(targets)})
+	core, err := agent.NewCore(agent.CoreOptions{
+		Sensor: sensor, Sink: sink, Log: w.log, MaxPlacements: o.MaxWatches, Exempt: agent.Exempt{Binaries: w.exempt},
+	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, core.Close()) }()
-	armed := 0
-	for _, t := range targets {
-		err := core.Arm(t.placement, t.file)
-		switch {
-		case agent.IsWatched(err): // another name after all: overlayfs over a file that was named too
-		case err != nil:
-			return fmt.Errorf("%s: %w", t.placement.Token.Path, err)
-		default:
-			armed++
-		}
+	armed, err := arm(core, targets)
+	if err != nil {
+		return err
 	}
-	if _, err := fmt.Fprintf(w.app.stderr, "watching %d files (%s)\n", armed, core.Mode()); err != nil {
+	if err := w.announce(armed, started(sensor, o, refused)); err != nil {
 		return err
 	}
 	if err := core.Run(ctx); err != nil {
 		return err
 	}
 	return w.summary(ctx, core)
+}
+
+// arm watches the targets and says how many files they are.
+func arm(core *agent.Core, targets []target) (armed int, err error) {
+	for _, t := range targets {
+		err := core.Arm(t.placement, t.file)
+		switch {
+		case agent.IsWatched(err): // another name after all: overlayfs over a file that was named too
+		case err != nil:
+			return armed, fmt.Errorf("%s: %w", t.placement.Token.Path, err)
+		default:
+			armed++
+		}
+	}
+	return armed, nil
+}
+
+// announce says that everything is watched, how, and what can't be seen so.
+func (w *watcher) announce(armed int, how check.Start) error {
+	how.Log(w.log) // which takes warnings only
+	mode := how.Mode
+	if how.Tier != config.SensorTiers()[0] {
+		mode += ", " + how.Tier
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "watching %d files (%s)\n", armed, mode)
+	for _, line := range how.Kinds.Lines() {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	if how.Pin != "" {
+		fmt.Fprintf(&b, "  pinned at %s: the files stay watched until `beesting uninstall --pin %[1]s`\n", how.Pin)
+	}
+	_, err := io.WriteString(w.app.stderr, b.String())
+	return err
 }
 
 // summary says what was missed, and on a terminal what was not.
@@ -177,8 +238,19 @@ type forReader struct {
 }
 
 func (r forReader) Deliver(ctx context.Context, a beesting.Access) error {
-	err := r.Sink.Deliver(ctx, a)
-	if err != nil && errors.Is(context.Cause(r.ctx), errReaderLeft) {
+	return r.unlessGone(r.Sink.Deliver(ctx, a))
+}
+
+func (r forReader) End(ctx context.Context, a beesting.Access) error {
+	return r.unlessGone(r.Sink.End(ctx, a))
+}
+
+func (r forReader) Gap(ctx context.Context, g beesting.Gap) error {
+	return r.unlessGone(r.Sink.Gap(ctx, g))
+}
+
+func (r forReader) unlessGone(err error) error {
+	if errors.Is(context.Cause(r.ctx), errReaderLeft) {
 		return nil
 	}
 	return err

@@ -33,53 +33,58 @@ type Kind struct {
 // Kinds are what an attach mode can see.
 type Kinds []Kind
 
-// Seen lists the kinds that are seen, with what is to be known of one in
-// brackets.
+// Seen lists the kinds that are seen.
 func (k Kinds) Seen() string {
 	var out []string
 	for _, kind := range k {
-		switch {
-		case kind.Seen && kind.Note != "":
-			out = append(out, kind.Kind+" ("+kind.Note+")")
-		case kind.Seen:
+		if kind.Seen {
 			out = append(out, kind.Kind)
 		}
 	}
 	return strings.Join(out, ", ")
 }
 
-// Unseen lists the kinds that are not seen, those with the same reason together;
-// empty if there are none.
-func (k Kinds) Unseen() string {
-	var reasons []string
+// Limits says what is not seen of kinds that are; empty if there is no such.
+func (k Kinds) Limits() string { return strings.Join(k.grouped(true), "; ") }
+
+// Unseen lists the kinds that are not seen, with the reason; empty if there are
+// none.
+func (k Kinds) Unseen() string { return strings.Join(k.grouped(false), "; ") }
+
+// grouped puts kinds with the same note together: "a, b (note)".
+func (k Kinds) grouped(seen bool) []string {
+	var notes []string
 	kinds := map[string][]string{}
 	for _, kind := range k {
-		if kind.Seen {
+		if kind.Seen != seen || seen && kind.Note == "" {
 			continue
 		}
-		if !slices.Contains(reasons, kind.Note) {
-			reasons = append(reasons, kind.Note)
+		if !slices.Contains(notes, kind.Note) {
+			notes = append(notes, kind.Note)
 		}
 		kinds[kind.Note] = append(kinds[kind.Note], kind.Kind)
 	}
-	for i, reason := range reasons {
-		names := strings.Join(kinds[reason], ", ")
-		if reason != "" {
-			names += " (" + reason + ")"
+	for i, note := range notes {
+		notes[i] = strings.Join(kinds[note], ", ")
+		if note != "" {
+			notes[i] += " (" + note + ")"
 		}
-		reasons[i] = names
 	}
-	return strings.Join(reasons, "; ")
+	return notes
 }
 
-// lines are the kinds as a report has them.
-func (k Kinds) lines() []string {
+// Lines are the kinds for people: what is seen, what of it isn't, and what isn't
+// at all.
+func (k Kinds) Lines() []string {
 	var out []string
 	if seen := k.Seen(); seen != "" {
-		out = append(out, "sees: "+seen)
+		out = append(out, "seen:     "+seen)
 	}
-	if unseen := k.Unseen(); unseen != "" {
-		out = append(out, "not:  "+unseen)
+	for _, limit := range k.grouped(true) {
+		out = append(out, "in part:  "+limit)
+	}
+	for _, unseen := range k.grouped(false) {
+		out = append(out, "not seen: "+unseen)
 	}
 	return out
 }

@@ -115,7 +115,7 @@ func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	for _, row := range r.Rows {
 		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", row.Status, width, row.Name, row.Detail)
-		more := row.Kinds.lines()
+		more := row.Kinds.Lines()
 		if row.Advice != "" {
 			more = append(more, "-> "+row.Advice)
 		}

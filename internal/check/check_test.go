@@ -232,8 +232,11 @@ func TestReportForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "ok    kernel    6.12\nwarn  LSM list  a,b\n" +
-		"                sees: open, stat (not by handle)\n" +
-		"                not:  lock, handle (no hook); access (only in the tier recon); list\n" +
+		"                seen:     open, stat\n" +
+		"                in part:  stat (not by handle)\n" +
+		"                not seen: lock, handle (no hook)\n" +
+		"                not seen: access (only in the tier recon)\n" +
+		"                not seen: list\n" +
 		"                -> boot <so>\n"
 	if text.String() != want {
 		t.Errorf("text:\n%s\nwant:\n%s", &text, want)

@@ -114,6 +114,15 @@ func (m Machine) Pinning() Row {
 	return r
 }
 
+// PinPath gives the place where programs can stay attached, as Pinning found
+// it; empty for nowhere.
+func (m Machine) PinPath() string {
+	if m.Pinning().Status != OK {
+		return ""
+	}
+	return m.Pin
+}
+
 // firstExisting gives dir, or the nearest of its parents that is there.
 func firstExisting(dir string) (string, error) {
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
