@@ -96,7 +96,7 @@ sensor:
   maxWatches: 5
   openTimeout: 1m30s
   repeatInterval: 500ms
-  exempt: {binaries: [/usr/bin/restic, /usr/bin/rsync], cgroups: [/sys/fs/cgroup/backup.slice/], report: true}
+  exempt: {binaries: [/usr/bin/restic, /usr/bin/rsync], cgroups: [/backup.slice/], report: true}
 commandArgs: off
 output: [json, otlp]
 log: {level: debug, format: json}
@@ -126,7 +126,7 @@ log: {level: debug, format: json}
 			Mode: "kprobe", Tier: "recon", Pin: "/sys/fs/bpf/bee", RingBytes: 512 << 10, MaxWatches: 5,
 			OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,
 			Exempt: Exempt{
-				Binaries: []string{"/usr/bin/restic", "/usr/bin/rsync"}, Cgroups: []string{"/sys/fs/cgroup/backup.slice"}, Report: true,
+				Binaries: []string{"/usr/bin/restic", "/usr/bin/rsync"}, Cgroups: []string{"/backup.slice"}, Report: true,
 			},
 		},
 		CommandArgs: "off",
@@ -214,7 +214,7 @@ func TestExampleUncommented(t *testing.T) {
 	for _, line := range []string{
 		`namespaces: [payments, web-*]`, `matchLabels: {app: shop}`, `matchExpressions:`,
 		`  - key: team`, `    operator: NotIn`, `    values: [security]`, `nodeName: ${env:NODE_NAME}`,
-		`binaries: [/usr/bin/restic]`, `cgroups: [/sys/fs/cgroup/system.slice/backup.service]`,
+		`binaries: [/usr/bin/restic]`, `cgroups: [/system.slice/backup.service]`,
 	} {
 		if !strings.Contains(s, "# "+line+"\n") {
 			t.Fatalf("the example has no commented line %q", line)

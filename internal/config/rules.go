@@ -180,6 +180,23 @@ func CleanPin(s string) (string, error) {
 	return s, err
 }
 
+// CleanCgroup is [CleanAbsolute] for a cgroup's path, as in /proc/PID/cgroup. The
+// root would be everybody.
+func CleanCgroup(s string) (string, error) {
+	s, err := CleanAbsolute(s)
+	switch {
+	case err != nil:
+	case s == "/":
+		err = errors.New("must not be the root: every process is in it")
+	case s == cgroupMount || strings.HasPrefix(s, cgroupMount+"/"):
+		err = fmt.Errorf("%q has to be a path as in /proc/PID/cgroup: leave out %s", clip(s), cgroupMount)
+	}
+	return s, err
+}
+
+// cgroupMount is where cgroups are mounted, by convention (cgroups(7)).
+const cgroupMount = "/sys/fs/cgroup"
+
 // CleanStateDir is [CleanAbsolute] for stateDir.
 func CleanStateDir(s string) (string, error) {
 	s, err := CleanAbsolute(s)

@@ -20,6 +20,7 @@ func TestRules(t *testing.T) {
 		"duration":     {func(s string) error { _, err := ParseDuration(s, time.Second, time.Hour); return err }, []string{"1s", "1h", "3600s", "1m0.5s"}, []string{"", "1", "999ms", "1h1ns", "-1s", "1d", "1 s"}},
 		"bool":         {func(s string) error { _, err := ParseBool(s); return err }, []string{"true", "false"}, []string{"", "yes", "True", "1"}},
 		"pin":          {func(s string) error { _, err := CleanPin(s); return err }, []string{"", "/a", "/sys/fs/bpf/"}, []string{"/", "/..", "a"}},
+		"cgroup":       {func(s string) error { _, err := CleanCgroup(s); return err }, []string{"/system.slice/backup.service", "/a/", "/sys/fs/cgroups"}, []string{"", "/", "/..", "a", "/sys/fs/cgroup", "/sys/fs/cgroup/a", "/sys//fs/cgroup/a"}},
 		"exempt count": {func(s string) error { return CheckExemptCount(len(s)) }, []string{"", long[:64]}, []string{long[:65]}},
 		"mode":         {func(s string) error { _, err := ParseMode(s); return err }, []string{"0", "0000", "0777", "0o600", "00644"}, []string{"", "644", "01000", "04755", "0800", "-0600", "o600", "0x1ff", "rw-r--r--"}},
 		"path":         {func(s string) error { _, err := CleanAbsolute(s); return err }, []string{"/", "/a/../b"}, []string{"", "a", "./a", "~/a", `C:\a`}},

@@ -26,8 +26,9 @@ func howKeys() []key[Sensor] {
 		}},
 		{entry{
 			name: "tier", form: oneOfText(SensorTiers()), def: "default",
-			doc: "Which kinds of access are looked for. `recon` adds hooks that run for every path look-up on the machine, to " +
-				"see also who only asks whether a token is there; docs/benchmarks.md has the price of each tier.",
+			doc: "Which kinds of access are looked for. `recon` adds `open_path`, `access`, `readlink` and what the file's " +
+				"permissions deny, from hooks that run in nearly every system call with a path; docs/benchmarks.md has the " +
+				"price of each tier.",
 		}, func(p *parser, c *Sensor, n *yaml.Node) {
 			c.Tier, _ = p.oneOf(n, "sensor.tier", SensorTiers())
 		}},
@@ -79,11 +80,13 @@ func exemptKey() key[Sensor] {
 			doc: "Programs of the host whose touches are no accesses, at most 64. Each is recognised in the kernel by the " +
 				"program file's inode, not by its name: a copy of it elsewhere isn't exempt. Use `cgroups` for a " +
 				"script: its interpreter, named here, would exempt every script.",
-		}, func(p *parser, c *Exempt, n *yaml.Node) { c.Binaries = p.exemptPaths(n, "sensor.exempt.binaries") }},
+		}, func(p *parser, c *Exempt, n *yaml.Node) { c.Binaries = p.exemptPaths(n, "sensor.exempt.binaries", CleanAbsolute) }},
 		{entry{
-			name: "cgroups", form: "list of absolute paths", hint: "[/sys/fs/cgroup/system.slice/backup.service]",
-			doc: "Cgroups (v2) whose processes' touches are no accesses, at most 64: their directories.",
-		}, func(p *parser, c *Exempt, n *yaml.Node) { c.Cgroups = p.exemptPaths(n, "sensor.exempt.cgroups") }},
+			name: "cgroups", form: "list of absolute paths", hint: "[/system.slice/backup.service]",
+			doc: "Cgroups (v2) whose processes' touches are no accesses, at most 64, by their paths as in `/proc/PID/cgroup`. " +
+				"A cgroup below one of them is another cgroup. They are looked for every minute, as the binaries are: one that " +
+				"is made later is exempt from then on.",
+		}, func(p *parser, c *Exempt, n *yaml.Node) { c.Cgroups = p.exemptPaths(n, "sensor.exempt.cgroups", CleanCgroup) }},
 		{entry{
 			name: "report", form: "true or false", def: "false",
 			doc: "Whether touches of exempt processes are told as accesses all the same, with the actor class `allowed`; " +
@@ -97,14 +100,14 @@ func exemptKey() key[Sensor] {
 }
 
 // exemptPaths reads up to MaxExempt absolute paths, none twice.
-func (p *parser) exemptPaths(n *yaml.Node, what string) []string {
+func (p *parser) exemptPaths(n *yaml.Node, what string, rule func(string) (string, error)) []string {
 	var out []string
 	seen := map[string]int{}
 	p.list(n, what, func(i int, n *yaml.Node) {
 		if i >= MaxExempt { // one mistake, below
 			return
 		}
-		s, ok := read(p, n, what, CleanAbsolute)
+		s, ok := read(p, n, what, rule)
 		if !ok {
 			return
 		}

@@ -66,8 +66,8 @@ func tokenKeys() []key[draft] {
 		}, (*parser).tokenPath},
 		{entry{
 			name: "mode", form: "octal permission bits", def: `"0644"`,
-			doc: "Permission bits of the file, which belongs to root. The kernel refuses an open by these bits before the " +
-				"sensor sees it: with `\"0600\"` an attempt by a process without root's rights is not reported.",
+			doc: "Permission bits of the file, which belongs to root. With `\"0600\"` the kernel refuses an open by a " +
+				"process without root's rights, which the sensor sees in the tier `recon` only.",
 		}, func(p *parser, d *draft, n *yaml.Node) { d.Mode, _ = read(p, n, "token mode", ParseMode) }},
 		{entry{
 			name: "content", form: "text", sample: "|\n" +
