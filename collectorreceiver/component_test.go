@@ -101,6 +101,15 @@ func startable(t *testing.T, cfg Config) *Config {
 	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", cfg.NRI.Socket)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
+	// Where this machine can be watched an engine is left, for a while.
+	t.Cleanup(func() {
+		shared.mu.Lock()
+		parked := shared.parked
+		shared.mu.Unlock()
+		if parked != nil {
+			shared.expire(parked)
+		}
+	})
 	return &cfg
 }
 

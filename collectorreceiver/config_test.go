@@ -86,7 +86,7 @@ func everything() *Config {
 		Sensor: SensorConfig{
 			Mode: "kprobe", Tier: "recon", RingBytes: 512 << 10, MaxWatches: 5, OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,
 			Exempt: ExemptConfig{
-				Binaries: []string{"/usr/bin/restic", "/usr/bin/../bin/rsync"}, Cgroups: []string{"/sys/fs/cgroup/backup.slice/"}, Report: true,
+				Binaries: []string{"/usr/bin/restic", "/usr/bin/../bin/rsync"}, Cgroups: []string{"/backup.slice/"}, Report: true,
 			},
 		},
 		CommandArgs: "off", QueueSize: 1, MetricsInterval: time.Second,
@@ -189,7 +189,7 @@ func TestResolve(t *testing.T) {
 		Sensor: config.Sensor{
 			Mode: "kprobe", Tier: "recon", RingBytes: 512 << 10, MaxWatches: 5, OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,
 			Exempt: config.Exempt{
-				Binaries: []string{"/usr/bin/restic", "/usr/bin/rsync"}, Cgroups: []string{"/sys/fs/cgroup/backup.slice"}, Report: true,
+				Binaries: []string{"/usr/bin/restic", "/usr/bin/rsync"}, Cgroups: []string{"/backup.slice"}, Report: true,
 			},
 		},
 		CommandArgs: "off",

@@ -168,21 +168,21 @@ func (c *SensorConfig) translate(m *mistakes) config.Sensor {
 		OpenTimeout:    duration(m, "sensor.open_timeout", c.OpenTimeout, config.MinOpenTimeout, config.MaxOpenTimeout),
 		RepeatInterval: duration(m, "sensor.repeat_interval", c.RepeatInterval, config.MinRepeatInterval, config.MaxRepeatInterval),
 		Exempt: config.Exempt{
-			Binaries: exempt(m, "sensor.exempt.binaries", c.Exempt.Binaries),
-			Cgroups:  exempt(m, "sensor.exempt.cgroups", c.Exempt.Cgroups),
+			Binaries: exempt(m, "sensor.exempt.binaries", c.Exempt.Binaries, config.CleanAbsolute),
+			Cgroups:  exempt(m, "sensor.exempt.cgroups", c.Exempt.Cgroups, config.CleanCgroup),
 			Report:   c.Exempt.Report,
 		},
 	}
 }
 
 // exempt reads paths, none of them twice.
-func exempt(m *mistakes, key string, paths []string) []string {
+func exempt(m *mistakes, key string, paths []string, rule func(string) (string, error)) []string {
 	m.add(key, config.CheckExemptCount(len(paths)))
 	var out []string
 	seen := map[string]int{}
 	for i, s := range paths[:min(len(paths), config.MaxExempt)] {
 		key := fmt.Sprintf("%s[%d]", key, i)
-		s = read(m, key, s, config.CleanAbsolute)
+		s = read(m, key, s, rule)
 		if first, dup := seen[s]; dup && s != "" {
 			m.add(key, fmt.Errorf("%.60q is already listed, as number %d", s, first))
 		}

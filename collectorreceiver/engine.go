@@ -12,15 +12,17 @@ import (
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/check"
 	"github.com/beesting-otel/beesting/internal/config"
 )
 
 // engine is the part that outlives a receiver when the Collector reloads its
 // configuration: the sensor with all that it watches, and the accesses that are
-// not delivered yet. While it is parked it has no goroutine; what is touched
-// then waits in the kernel's ring.
+// not delivered yet. While it is parked it reads nothing: what is touched then
+// waits in the kernel's ring, or with fanotify in the sensor's queue.
 type engine struct {
 	settings settings
+	pin      string // where the sensor is pinned; empty for nowhere
 	log      relay
 	sensor   agent.Sensor
 	core     *agent.Core
@@ -44,33 +46,66 @@ func newPData(h *host, queue int, log relay) *exporter.PData {
 	})
 }
 
-// openEngine attaches to the kernel. log is where it says how. The counts of the
+// openEngine attaches to the kernel, pinned if there is a place for it. log is
+// where it says how. The counts of the
 // kernel side begin anew, and so does what is measured with them.
-func openEngine(h *host, s settings, log relay, out *exporter.PData) (_ *engine, err error) {
+func openEngine(h *host, s settings, pin string, log relay, out *exporter.PData) (_ *engine, err error) {
 	e := &engine{settings: s, log: log, out: out, meter: exporter.NewMeter(time.Now)}
+	o := s.options(pin)
 	var refused []agent.ModeAttempt
-	e.sensor, refused, err = h.open(agent.SensorOptions{Mode: s.sensor.Mode, RingBytes: s.sensor.RingBytes, MaxWatches: s.sensor.MaxWatches})
-	if err != nil {
+	if e.sensor, refused, err = h.open(o); err != nil {
 		return nil, fmt.Errorf("attach to the kernel: %w", err)
 	}
 	e.core, err = agent.NewCore(agent.CoreOptions{
 		Sensor: e.sensor, Sink: e, Log: log.logger(), MaxPlacements: s.sensor.MaxWatches,
+		Exempt:      agent.Exempt{Binaries: s.sensor.Exempt.Binaries, Cgroups: s.sensor.Exempt.Cgroups},
+		OpenTimeout: s.sensor.OpenTimeout, RepeatInterval: s.sensor.RepeatInterval,
 		DrainTimeout: h.drain,
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.sensor.Close())
 	}
-	for _, r := range refused {
-		log.logger().Info("attach mode refused", slog.String("mode", r.Mode), slog.Any("error", r.Err))
-	}
-	log.logger().Info("attached", slog.String("mode", string(e.sensor.Mode())))
+	how := started(e.sensor, o, refused)
+	how.Log(log.logger())
+	e.pin = how.Pin
 	return e, nil
+}
+
+func (s settings) options(pin string) agent.SensorOptions {
+	return agent.SensorOptions{
+		Mode: s.sensor.Mode, Tier: s.sensor.Tier, Pin: pin, RingBytes: s.sensor.RingBytes, MaxWatches: s.sensor.MaxWatches,
+		RepeatInterval: s.sensor.RepeatInterval, ReportExempt: s.sensor.Exempt.Report,
+	}
+}
+
+// started is how an open sensor watches, for the log.
+func started(sensor agent.Sensor, o agent.SensorOptions, refused []agent.ModeAttempt) check.Start {
+	s := check.Start{Asked: o.Mode, Mode: string(sensor.Mode()), Tier: string(sensor.Tier()), Pin: o.Pin}
+	if s.Mode == check.ModeFanotify {
+		s.Pin = "" // it goes with the process
+	}
+	for _, k := range agent.CoverageBy(sensor) {
+		s.Kinds = append(s.Kinds, check.Kind(k))
+	}
+	for _, r := range refused {
+		s.Refused = append(s.Refused, check.Attempt{Mode: r.Mode, Err: r.Err})
+	}
+	return s
 }
 
 // Deliver implements agent.Sink.
 func (e *engine) Deliver(ctx context.Context, a beesting.Access) error {
 	e.meter.Observe(&a)
 	return e.out.Deliver(ctx, a)
+}
+
+// End implements agent.Sink.
+func (e *engine) End(ctx context.Context, a beesting.Access) error { return e.out.End(ctx, a) }
+
+// Gap implements agent.Sink.
+func (e *engine) Gap(ctx context.Context, g beesting.Gap) error {
+	e.meter.ObserveGap(&g)
+	return e.out.Gap(ctx, g)
 }
 
 // retire queues what the kernel has, and detaches: nothing is watched any more.

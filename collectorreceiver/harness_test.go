@@ -28,7 +28,6 @@ import (
 	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/agent/sensortest"
-	"github.com/beesting-otel/beesting/internal/check"
 	"github.com/beesting-otel/beesting/internal/config"
 )
 
@@ -42,6 +41,11 @@ type testHost struct {
 	sensors []*sensortest.Fake
 	refuse  error // of the next attach
 	touched int
+	// pin is where preflight says that programs can stay; options are those that
+	// sensors were opened with.
+	pin         string
+	uninstalled []string
+	options     []agent.SensorOptions
 }
 
 func newTestHost(t *testing.T) *testHost {
@@ -52,12 +56,17 @@ func newTestHost(t *testing.T) *testHost {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	h := &testHost{host: newHost(), t: t, dir: dir}
-	h.preflight = func(config.Config) ([]check.Row, error) { return nil, nil }
+	h.preflight = func(config.Config) (found, error) { return found{pin: h.pin}, nil }
+	h.uninstall = func(pin string) error {
+		h.uninstalled = append(h.uninstalled, pin)
+		return nil
+	}
 	h.env = config.Environment{
 		LookupEnv: func(string) (string, bool) { return "", false },
 		Hostname:  func() (string, error) { return "node-1", nil },
 	}
-	h.open = func(agent.SensorOptions) (agent.Sensor, []agent.ModeAttempt, error) {
+	h.open = func(o agent.SensorOptions) (agent.Sensor, []agent.ModeAttempt, error) {
+		h.options = append(h.options, o)
 		if h.refuse != nil {
 			return nil, nil, h.refuse
 		}

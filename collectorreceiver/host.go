@@ -32,7 +32,8 @@ var shared = newHost() //nolint:gochecknoglobals // see above
 // ran last left behind. Safe for concurrent use; one Start or Shutdown at a time.
 type host struct {
 	open      func(agent.SensorOptions) (agent.Sensor, []agent.ModeAttempt, error)
-	preflight func(config.Config) ([]check.Row, error)
+	uninstall func(pin string) error
+	preflight func(config.Config) (found, error)
 	env       config.Environment
 	linger    time.Duration
 	// longestWait is as in exporter.PDataOptions, drain as in agent.CoreOptions.
@@ -47,6 +48,7 @@ type host struct {
 func newHost() *host {
 	return &host{
 		open:      agent.OpenSensor,
+		uninstall: agent.UninstallSensor,
 		preflight: preflight,
 		env:       config.Environment{LookupEnv: os.LookupEnv, Hostname: os.Hostname},
 		linger:    linger,
@@ -54,13 +56,22 @@ func newHost() *host {
 	}
 }
 
+// found is what preflight says of the machine.
+type found struct {
+	warnings []check.Row
+	pin      string // where programs can stay; empty for nowhere
+}
+
 // preflight verifies what can be verified without changing anything, so that an
 // error says what to do.
-func preflight(c config.Config) ([]check.Row, error) {
-	return check.Machine{
+func preflight(c config.Config) (found, error) {
+	m := check.Machine{
 		Proc: "/proc", Sys: "/sys", OS: runtime.GOOS, Arch: runtime.GOARCH,
 		NRISocket: c.NRI.Socket, StateDir: c.StateDir,
-	}.Preflight()
+		Mode: c.Sensor.Mode, Pin: c.Sensor.Pin, PinDefault: config.DefaultPin,
+	}
+	warnings, err := m.Preflight()
+	return found{warnings: warnings, pin: m.PinPath()}, err
 }
 
 // join is the Start of a member.
@@ -137,8 +148,7 @@ func (h *host) engine(c config.Config, g *group) (*engine, error) {
 			g.set.Logger.Info("goes on with what was watched before")
 			return e, nil
 		}
-		log.logger().Warn("settings of the sensor have changed: nothing is watched until it is attached again")
-		e.retire()
+		h.retire(e, want)
 	}
 	log.set(g.set.Logger)
 	e, err := h.attach(c, want, log, out)
@@ -153,14 +163,33 @@ func (h *host) engine(c config.Config, g *group) (*engine, error) {
 
 // attach makes an engine, after a look at the machine.
 func (h *host) attach(c config.Config, want settings, log relay, out *exporter.PData) (*engine, error) {
-	warnings, err := h.preflight(c)
+	machine, err := h.preflight(c)
 	if err != nil {
 		return nil, err
 	}
-	for _, row := range warnings {
+	for _, row := range machine.warnings {
 		log.logger().Warn("this machine", slog.String("check", row.Name), slog.String("found", row.Detail), slog.String("advice", row.Advice))
 	}
-	return openEngine(h, want, log, out)
+	return openEngine(h, want, machine.pin, log, out)
+}
+
+// retire ends an engine for one with other settings. What it has pinned goes on
+// if the next one is to have it.
+func (h *host) retire(e *engine, want settings) {
+	log := e.log.logger()
+	stays := e.pin != "" && e.settings.sensor.Pin == want.sensor.Pin
+	if stays {
+		log.Info("settings of the sensor have changed: it is attached again, over what is pinned")
+	} else {
+		log.Warn("settings of the sensor have changed: nothing is watched until it is attached again")
+	}
+	e.retire()
+	if e.pin == "" || stays {
+		return
+	}
+	if err := h.uninstall(e.pin); err != nil {
+		log.Error("what was pinned stays: remove it with `beesting uninstall`", slog.String("path", e.pin), slog.Any("error", err))
+	}
 }
 
 // leave is the Shutdown of a member.

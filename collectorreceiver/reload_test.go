@@ -3,6 +3,7 @@
 package collectorreceiver
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
+	"github.com/beesting-otel/beesting/internal/agent"
 )
 
 // A Collector that reloads shuts down and makes anew, with new factories. What
@@ -99,6 +101,34 @@ func TestReloadWithOtherSensor(t *testing.T) {
 	}
 	p.want(t, 1, h.touch(3), signalLogs)
 	c.shutdown()
+}
+
+// What is pinned goes on under another sensor, but not in another place.
+func TestReloadPinned(t *testing.T) {
+	h := newTestHost(t)
+	h.pin = "/sys/fs/bpf/one"
+	p := &pipelines{}
+	cfg := h.config()
+	cfg.Sensor.Pin = h.pin
+	cfg.Sensor.Tier = "recon"
+	h.mustLoad(p, cfg).shutdown()
+	if got, want := h.options[0], (agent.SensorOptions{
+		Mode: "auto", Tier: "recon", Pin: h.pin, RingBytes: 4 << 20, MaxWatches: 16384, RepeatInterval: time.Second,
+	}); got != want {
+		t.Errorf("opened with %+v, want %+v", got, want)
+	}
+	cfg = h.config()
+	cfg.Sensor.Pin, cfg.Sensor.OpenTimeout = h.pin, time.Hour
+	h.mustLoad(p, cfg).shutdown()
+	if len(h.options) != 2 || h.options[1].Pin != h.pin || len(h.uninstalled) > 0 {
+		t.Errorf("opened with %+v, uninstalled %v", h.options, h.uninstalled)
+	}
+	cfg = h.config()
+	cfg.Sensor.Pin, h.pin = "", ""
+	h.mustLoad(p, cfg).shutdown()
+	if len(h.options) != 3 || h.options[2].Pin != "" || !slices.Equal(h.uninstalled, []string{"/sys/fs/bpf/one"}) {
+		t.Errorf("opened with %+v, uninstalled %v", h.options, h.uninstalled)
+	}
 }
 
 // What a pipeline refused until the reload goes to the one after it.

@@ -222,7 +222,7 @@ func (u *uninstaller) remove(r *leftovers) error {
 		errs = append(errs, err)
 	}
 	if r.Pinned.Found {
-		_, err := agent.UninstallSensor(u.pin)
+		err := agent.UninstallSensor(u.pin)
 		if left, errLook := agent.PinnedSensor(u.pin); err == nil && (len(left) > 0 || errLook != nil) {
 			err = errors.Join(fmt.Errorf("pinned programs: %s still has %s", u.pin, strings.Join(left, ", ")), errLook)
 		}

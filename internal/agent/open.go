@@ -40,16 +40,14 @@ func (o SensorOptions) forBPF() (bpf.Options, error) {
 }
 
 // UninstallSensor detaches what sensors left attached under a pin directory, and
-// removes that and the directory. It returns what it removed; a directory that
-// isn't there is no error.
-func UninstallSensor(pin string) ([]string, error) {
-	removed, err := bpf.Uninstall(pin)
-	if err != nil {
-		return removed, err
+// removes that and the directory. A directory that isn't there is no error.
+func UninstallSensor(pin string) error {
+	if _, err := bpf.Uninstall(pin); err != nil {
+		return err
 	}
 	// Of a sensor that got no further; one with anything else in it stays.
 	_ = os.Remove(pin)
-	return removed, nil
+	return nil
 }
 
 // PinnedSensor lists what sensors left under a pin directory, sorted, as paths
