@@ -187,7 +187,9 @@ func (s *Sensor) change(e change, w *Watch) {
 		return
 	}
 	j := look{watch: w, kind: w.changeKind(e.mask), time: now, task: t, gone: err != nil || e.pidfd < 0}
-	j.thread = e.pid
+	if j.gone {
+		j.task = task{thread: e.pid}
+	}
 	// While the process exists, its id is no other's.
 	j.alive = func() bool { return e.pidfd >= 0 && unix.PidfdSendSignal(e.pidfd, 0, nil, 0) == nil }
 	s.touch(j)

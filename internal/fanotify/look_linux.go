@@ -18,7 +18,7 @@ const (
 	// maxArgs bounds the arguments in bytes, as the kernel side does.
 	maxArgs = 1024
 	// argsTime bounds how long they are waited for, and with them the event.
-	argsTime = 40 * time.Millisecond
+	argsTime = 80 * time.Millisecond
 	// stuckReads bounds the reads that may be stuck at a time.
 	stuckReads = 4
 	// generations bounds the way up to the entry process, as the kernel side does.
@@ -36,9 +36,11 @@ func newEye(fs procFS, groups cgroups) *eye {
 	return &eye{proc: fs, cgroups: groups, reads: make(chan struct{}, stuckReads)}
 }
 
-// look fills in who acts.
+// look fills in who acts; first what an exec or the end of the process changes,
+// in case that it isn't waited for any more.
 func (y *eye) look(e *bpf.Event, t task) {
 	p := t.process
+	y.program(e, t)
 	e.PID, e.TID, e.Comm = p, t.thread, t.comm
 	e.StartTime, e.ParentPID, e.SessionLeaderPID = t.start, t.parent, t.session
 	e.UID, e.EUID, e.GID, e.EGID = t.uid, t.euid, t.gid, t.egid
@@ -48,14 +50,21 @@ func (y *eye) look(e *bpf.Event, t task) {
 	e.PIDNS, e.UserNS = y.proc.namespace(t.thread, "pid"), y.proc.namespace(t.thread, "user")
 	e.CgroupNS = y.proc.namespace(t.thread, "cgroup")
 	y.ancestors(e, t)
-	y.program(e, t)
 }
 
-// unknown fills in what is left to say of a thread that has gone.
-func unknown(e *bpf.Event, thread uint32) {
-	e.PID, e.TID = thread, thread
+// unknown fills in what is left to say of a task that has gone. What t has of it
+// is a second old at most; an id that isn't known is (uid_t)-1, which nobody has.
+func unknown(e *bpf.Event, t task) {
+	e.PID, e.TID = t.thread, t.thread
+	e.UID, e.EUID, e.GID, e.EGID = unset, unset, unset, unset
 	e.LoginUID, e.AuditSession = unset, unset
+	e.Executable, e.Args, e.Cwd = "", nil, ""
 	e.ExecutableTruncated, e.ArgsMissing = true, true
+	if t.process != 0 {
+		e.PID, e.StartTime, e.ParentPID, e.Comm = t.process, t.start, t.parent, t.comm
+		e.SessionLeaderPID = t.session
+		e.UID, e.EUID, e.GID, e.EGID = t.uid, t.euid, t.gid, t.egid
+	}
 }
 
 // ancestors goes up as long as the cgroup stays the same: the entry process is
@@ -139,31 +148,54 @@ func within[T any](y *eye, read func() T) (T, bool) {
 	}
 }
 
-// openFlags are the flags of the open that the thread waits in; false where that
-// isn't known: for io_uring, an exec, a task of another architecture.
-func (y *eye) openFlags(thread uint32) (uint32, bool) {
+// howOpened is what is known of the open that a thread waits in.
+type howOpened struct {
+	flags uint32
+	known bool
+	// running: it has asked, but is not waiting yet. Later it will be known.
+	running bool
+	// how is where struct open_how of openat2(2) is; zero for other calls.
+	how uint64
+}
+
+// openFlags reads the flags of the open that the thread waits in. They aren't
+// known for io_uring, an exec, a task of another architecture.
+func (y *eye) openFlags(thread uint32) howOpened {
 	b, err := y.proc.read(thread, "syscall")
 	if err != nil {
-		return 0, false
+		return howOpened{}
 	}
 	call, ok := parseSyscall(string(b))
 	if !ok {
-		return 0, false
+		return howOpened{running: strings.HasPrefix(string(b), "running")}
 	}
 	switch call.number {
 	case sysOpen:
-		return uint32(call.args[1]), true
+		return howOpened{flags: uint32(call.args[1]), known: true}
 	case sysCreat:
-		return unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC, true
+		return howOpened{flags: unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC, known: true}
 	case sysOpenat, sysOpenByHandleAt:
-		return uint32(call.args[2]), true
+		return howOpened{flags: uint32(call.args[2]), known: true}
 	case unix.SYS_OPENAT2:
-		return y.openHow(thread, call.args[2])
+		return howOpened{how: call.args[2]}
 	}
-	return 0, false
+	return howOpened{}
 }
 
-// openHow reads the first word of struct open_how, the flags of openat2(2).
+// openFlagsOnce is openFlags once the thread waits, if it does before long.
+func (y *eye) openFlagsOnce(thread uint32) howOpened {
+	var opened howOpened
+	for range 20 {
+		if opened = y.openFlags(thread); !opened.running {
+			break
+		}
+		time.Sleep(500 * time.Microsecond)
+	}
+	return opened
+}
+
+// openHow reads the first word of struct open_how, the flags, from the memory of
+// the thread, which can take its time.
 func (y *eye) openHow(thread uint32, address uint64) (uint32, bool) {
 	flags, ok := within(y, func() uint32 {
 		mem, err := os.Open(y.proc.name(thread, "mem"))

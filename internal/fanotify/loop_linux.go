@@ -154,52 +154,56 @@ func (s *Sensor) unanswered(m message) {
 }
 
 // event handles one event of the kernel. They come in order, so what is known of
-// open files is as it was when the event happened; the looks go on elsewhere.
+// open files is as it was when the event happened. What only has to be counted
+// is counted here; who is to be told of is looked at elsewhere.
 func (s *Sensor) event(g *guard, m message) {
-	t, err := s.eye.proc.task(m.Thread, m.Time)
-	j := look{guard: g, seq: m.Seq, time: m.Time, task: t, gone: err != nil}
-	j.thread = m.Thread
-	if err == nil && t.identity() == s.self {
+	t, gone := s.recent.find(m.Thread, m.Time)
+	j := look{guard: g, seq: m.Seq, time: m.Time, task: t, gone: gone}
+	if t.identity() == s.self {
 		j.answer()
 		return
 	}
+	if m.Mask&unix.FAN_OPEN_PERM != 0 && !gone {
+		j.opened = s.eye.openFlags(m.Thread)
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	j.watch = s.find(m.Key)
 	var kinds []bpf.Kind
-	if j.watch != nil {
+	if j.watch = s.find(m.Key); j.watch != nil {
 		kinds = s.classify(&j, m.Mask)
 	}
-	if len(kinds) == 0 {
-		j.answer()
-	}
+	answered := false
 	for _, j.kind = range kinds { // more than one only if nobody waits
-		s.enqueue(j)
+		if !s.countRepeat(&j) {
+			answered = s.enqueue(j)
+		}
+	}
+	s.mu.Unlock()
+	if !answered {
+		j.answer()
 	}
 }
 
-// enqueue hands a touch to who looks at tasks. The caller locks.
-func (s *Sensor) enqueue(j look) {
+// enqueue hands a touch to who looks at tasks and answers them; false if there
+// is no room. The caller locks.
+func (s *Sensor) enqueue(j look) bool {
 	s.looked++
 	j.number = s.looked
 	select {
 	case s.looks <- j:
 		s.pending[j.number] = struct{}{}
+		return true
 	default:
-		j.answer()
 		c := &s.counts[j.watch.placement].count
 		c.Seen[j.kind]++
 		c.Lost[j.kind]++
 		s.stats.Lost[bpf.LostRingFull]++
+		return false
 	}
 }
 
 // classify says what kinds of touch an event is; none if it belongs to another.
 func (s *Sensor) classify(j *look, mask uint64) []bpf.Kind {
-	w, who := j.watch.number, j.task.identity()
-	if j.gone {
-		who = identity{pid: j.thread} // of somebody who was killed while waiting
-	}
+	w, who := j.watch.number, j.identity()
 	switch {
 	case mask&unix.FAN_OPEN_EXEC_PERM != 0:
 		if len(s.execs) >= maxOpens {

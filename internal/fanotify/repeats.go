@@ -20,9 +20,10 @@ type repeatKey struct {
 
 type repeat struct {
 	key repeatKey
-	// total counts touches, told is how many of them events stand for.
-	total, told uint64
-	last, at    time.Duration // of the last touch, of the last event
+	// total counts touches, told is how many of them events stand for, out how
+	// many those that went out already.
+	total, told, out uint64
+	last, at         time.Duration // of the last touch, of the last event
 }
 
 // repeats makes one event of many touches by the same process in the same way:
@@ -55,6 +56,22 @@ func (r *repeats) add(key repeatKey, now time.Duration) (entry *repeat, due bool
 	entry.total++
 	entry.last = now
 	return entry, entry.told == 0 || now-entry.at >= r.interval, lost
+}
+
+// again is add for a touch that is not due; false, and nothing done, if it is.
+func (r *repeats) again(key repeatKey, now time.Duration) bool {
+	e, ok := r.byKey[key]
+	if !ok {
+		return false
+	}
+	entry := value(e)
+	if entry.told == 0 || now-entry.at >= r.interval {
+		return false
+	}
+	r.byAge.MoveToBack(e)
+	entry.total++
+	entry.last = now
+	return true
 }
 
 func (r *repeats) evict() *repeat {

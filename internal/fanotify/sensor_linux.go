@@ -27,6 +27,7 @@ type Sensor struct {
 	self    identity
 	events  *queue
 	looks   chan look
+	recent  *recent
 	changes *changes // nil where the kernel can't tell truthfully who did them
 
 	ctx    context.Context //nolint:containedctx // the sensor's life, ended by Close
@@ -86,6 +87,7 @@ func Open(o Options) (*Sensor, error) {
 			bpf.LostRingFull: 0, LostQueueOverflow: 0, LostUnanswered: 0, LostGuard: 0,
 		}},
 	}
+	s.recent = newRecent(s.eye.proc)
 	if s.self, err = ownIdentity(s.eye.proc); err != nil {
 		return nil, fmt.Errorf("fanotify: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -30,19 +29,22 @@ func (fs procFS) name(pid uint32, name string) string {
 
 // maxProcFile bounds what is read of a file of /proc; the longest, status, has
 // some 1.5 KiB.
-const maxProcFile = 16 << 10
+const maxProcFile = 4 << 10
 
+// read doesn't take the way of os.Open, which tries to wait for the file by
+// epoll first: this is done for every touch.
 func (fs procFS) read(pid uint32, name string) ([]byte, error) {
-	f, err := os.Open(fs.name(pid, name))
+	fd, err := unix.Open(fs.name(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("task %d: %w", pid, err)
+		return nil, fmt.Errorf("task %d: %s: %w", pid, name, err)
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxProcFile))
+	defer unix.Close(fd)
+	b := make([]byte, maxProcFile)
+	n, err := unix.Read(fd, b)
 	if err != nil {
-		return nil, fmt.Errorf("task %d: %w", pid, err)
+		return nil, fmt.Errorf("task %d: %s: %w", pid, name, err)
 	}
-	return b, nil
+	return b[:n], nil
 }
 
 // identity names a process for good: its id and its start.
@@ -142,26 +144,37 @@ type task struct {
 	status
 	stat
 	thread uint32
+	// threadStart is the thread's own, which with its id names it for good.
+	threadStart time.Duration
 }
-
-func (t task) identity() identity { return identity{t.process, t.start} }
 
 // task finds the process of a thread. Its start is checked against the time of
 // the event: a thread that was killed while it waited can't be taken for one
 // that got its id later.
 func (fs procFS) task(thread uint32, event time.Duration) (task, error) {
+	own, err := fs.stat(thread)
+	if err != nil {
+		return task{}, err
+	}
+	return fs.taskOf(thread, own, event)
+}
+
+// taskOf is task for a thread whose own stat is known.
+func (fs procFS) taskOf(thread uint32, own stat, event time.Duration) (task, error) {
 	status, err := fs.status(thread)
 	if err != nil {
 		return task{}, err
 	}
-	stat, err := fs.stat(status.process)
-	if err != nil {
-		return task{}, err
+	leader := own
+	if status.process != thread {
+		if leader, err = fs.stat(status.process); err != nil {
+			return task{}, err
+		}
 	}
-	if stat.start > event {
+	if own.start > event {
 		return task{}, fmt.Errorf("task %d: another one: %w", thread, os.ErrNotExist)
 	}
-	return task{status: status, stat: stat, thread: thread}, nil
+	return task{status: status, stat: leader, thread: thread, threadStart: own.start}, nil
 }
 
 // unset is (uid_t)-1 and AUDIT_SID_UNSET; also where there is no audit support.

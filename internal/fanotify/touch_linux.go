@@ -19,8 +19,9 @@ type look struct {
 	kind   bpf.Kind
 	time   time.Duration
 	task
-	gone bool    // the task has, and task is only its thread's id
-	file *opened // of an open
+	gone   bool // the task has, and is as it was last seen, or only an id
+	opened howOpened
+	file   *opened // of an open
 	// alive tells after the look whether it was at the right process; nil where
 	// that process waited.
 	alive func() bool
@@ -70,18 +71,25 @@ func (s *Sensor) touch(j look) {
 	e := bpf.Event{Kind: j.kind, Actor: actor, Placement: j.watch.placement, Time: j.time}
 	file := j.watch.file
 	e.DevMajor, e.DevMinor, e.Inode, e.Generation = file.major, file.minor, file.inode, file.generation
-	s.access(&e, &j)
+	if j.opened.running {
+		j.opened = s.eye.openFlagsOnce(j.thread)
+	}
+	if j.opened.how != 0 && !j.gone {
+		j.opened.flags, j.opened.known = s.eye.openHow(j.thread, j.opened.how)
+	}
+	e.Flags, e.Mode, e.Variant = j.way()
 	entry, told, due := s.countTouch(&j, &e)
 	if !due {
 		return
 	}
-	if j.gone {
-		unknown(&e, j.thread)
+	t, err := s.eye.proc.task(j.thread, j.time)
+	if err == nil && !j.gone && t.identity() == j.identity() {
+		s.eye.look(&e, t)
 	} else {
-		s.eye.look(&e, j.task)
+		unknown(&e, j.task)
 	}
 	if j.alive != nil && !j.alive() {
-		unknown(&e, j.thread)
+		unknown(&e, task{thread: j.thread})
 	}
 	s.tell(&j, e, entry, told)
 }
@@ -92,28 +100,39 @@ const (
 	fmodeExec  = 0x20
 )
 
-// access fills in the way the file is opened.
-func (s *Sensor) access(e *bpf.Event, j *look) {
-	switch j.kind {
-	case bpf.KindExec:
-		e.Mode = fmodeRead | fmodeExec
-	case bpf.KindOpen:
-		flags, ok := uint32(0), false
-		if !j.gone {
-			flags, ok = s.eye.openFlags(j.thread)
-		}
-		if !ok {
-			return
-		}
-		e.Flags = flags
-		// O_RDONLY, O_WRONLY and O_RDWR are 0 to 2; 3 is for ioctl only.
-		e.Mode = (flags + 1) & unix.O_ACCMODE
-	default:
-		return
+// way says how the file is opened; variant 1 is for writing.
+func (j *look) way() (flags, mode uint32, variant uint8) {
+	switch {
+	case j.kind == bpf.KindExec:
+		return 0, fmodeRead | fmodeExec, 0
+	case j.kind != bpf.KindOpen || !j.opened.known:
+		return 0, 0, 0
 	}
-	if e.Mode&fmodeWrite != 0 {
-		e.Variant = 1
+	flags = j.opened.flags
+	// O_RDONLY, O_WRONLY and O_RDWR are 0 to 2; 3 is for ioctl only.
+	if mode = (flags + 1) & unix.O_ACCMODE; mode&fmodeWrite != 0 {
+		variant = 1
 	}
+	return flags, mode, variant
+}
+
+func (j *look) key(variant uint8) repeatKey {
+	return repeatKey{placement: j.watch.placement, who: j.identity(), kind: j.kind, variant: variant}
+}
+
+// countRepeat counts a touch that isn't to be told of, as a process that touches
+// over and over makes many. False if there is more to do. The caller locks.
+func (s *Sensor) countRepeat(j *look) bool {
+	if len(s.exempt) > 0 || len(s.groups) > 0 || j.opened.how != 0 || j.opened.running {
+		return false
+	}
+	_, _, variant := j.way()
+	c := s.counts[j.watch.placement]
+	if c == nil || !s.repeats.again(j.key(variant), j.time) {
+		return false
+	}
+	c.count.Seen[j.kind]++
+	return true
 }
 
 // actor recognises exempt processes. Without exemptions it costs nothing.
@@ -158,12 +177,7 @@ func (s *Sensor) countTouch(j *look, e *bpf.Event) (entry *repeat, told uint64, 
 		return nil, 0, false
 	}
 	c.count.Seen[j.kind]++
-	who := j.identity()
-	if j.gone {
-		who = identity{pid: j.thread}
-	}
-	key := repeatKey{placement: j.watch.placement, who: who, kind: j.kind, variant: e.Variant}
-	entry, due, lost := s.repeats.add(key, j.time)
+	entry, due, lost := s.repeats.add(j.key(e.Variant), j.time)
 	if lost != nil {
 		s.lose(lost.key.placement, lost.key.kind, lost.total-lost.told)
 	}
@@ -191,7 +205,11 @@ func (s *Sensor) lose(placement uint64, kind bpf.Kind, n uint64) {
 func (s *Sensor) tell(j *look, e bpf.Event, entry *repeat, told uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.Total <= entry.out {
+		return // one that was quicker stands for this one, too
+	}
 	if s.events.push(e, told == 0) {
+		entry.out = e.Total
 		if j.file != nil {
 			j.file.told = true
 			s.tellClose(j.watch, j.file)
@@ -204,6 +222,6 @@ func (s *Sensor) tell(j *look, e bpf.Event, entry *repeat, told uint64) {
 	entry.told = told
 	if told == 0 {
 		s.lose(e.Placement, e.Kind, e.Total)
-		entry.total -= e.Total
+		entry.total -= e.Total // of a first touch that is 1
 	}
 }
