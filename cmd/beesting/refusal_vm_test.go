@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -128,9 +129,32 @@ func TestNoBTF(t *testing.T) {
 		}
 	}()
 	path, dir := agentConfig(t)
-	fails(t, exec.Command("beesting", "watch", token(t, "t")), "BTF: no type information")
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("sensor: {mode: lsm}\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, exec.Command("beesting", "watch", "--mode", "kprobe", token(t, "t")), "BTF: no type information")
 	fails(t, exec.Command("beesting", "agent", "--config", path), "BTF: no type information")
 	nothingStarted(t, dir)
+
+	// Any mode will do, and one needs no BTF.
+	file := token(t, "t")
+	c := start(t, "watch", "--output", "json", file)
+	if warning := line(t, c.stderr); !strings.Contains(warning, "level=WARN") || !strings.Contains(warning, "fanotify watches, which sees less") {
+		t.Errorf("warning %q", warning)
+	}
+	if got := line(t, c.stderr); got != "watching 1 files (fanotify)\n" {
+		t.Fatalf("standard error %q", got)
+	}
+	read(t, file)
+	if got := line(t, c.stdout); !strings.Contains(got, `"honeytoken.access.kind":"open"`) {
+		t.Errorf("access %q", got)
+	}
+	c.finish(t, syscall.SIGTERM)
 }
 
 // listening makes a socket that says nothing, in place of a runtime's.
