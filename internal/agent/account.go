@@ -182,18 +182,13 @@ func (c *Core) forget(id uint64) {
 
 // lastSnapshot is that of the end of a Run, taken long enough before its last
 // reading for every event that it counts to be in the buffer by then.
-func (c *Core) lastSnapshot() account.Snapshot {
+func (c *Core) lastSnapshot() (account.Snapshot, bool) {
+	c.look(true)
 	snap, any := c.snapshot()
 	if any {
 		time.Sleep(50 * time.Millisecond)
 	}
-	return snap
-}
-
-func (c *Core) settleLast(tell context.Context, snap account.Snapshot) {
-	if len(snap.Counts) > 0 && snap.Repeats != nil {
-		c.settle(tell, snap, true)
-	}
+	return snap, any
 }
 
 var _ account.Outside = teller{}

@@ -40,7 +40,7 @@ func (c *Core) keepBooks(ctx, tell context.Context) {
 		case <-ticker.C:
 			c.expire(tell)
 			c.settleIn(tell)
-			c.look()
+			c.look(false)
 			c.balance(ctx, tell)
 		}
 	}
@@ -94,14 +94,18 @@ func (c *Core) settleIn(tell context.Context) {
 	}
 }
 
-// look finds placements whose touches nothing told of.
-func (c *Core) look() {
+// look finds placements whose touches nothing told of, among those whose turn it
+// is or among all.
+func (c *Core) look(all bool) {
 	placements := c.Placements()
 	ids := make([]uint64, 0, len(placements))
 	for _, p := range placements {
 		ids = append(ids, uint64(p.ID))
 	}
-	for _, id := range c.part(ids) {
+	if !all {
+		ids = c.part(ids)
+	}
+	for _, id := range ids {
 		n, err := c.sensor.Count(id)
 		if err != nil {
 			continue // snapshot says so, if it is asked for

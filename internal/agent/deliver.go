@@ -25,7 +25,9 @@ func (c *Core) take(tell context.Context, e bpf.Event) {
 	if c.hold(e) {
 		return
 	}
-	c.release(tell, e.Placement)
+	if _, known := c.table.find(beesting.PlacementID(e.Placement)); known {
+		c.release(tell, e.Placement) // before what comes after it
+	}
 	c.deliver(tell, e, counted)
 }
 

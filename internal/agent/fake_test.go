@@ -103,6 +103,9 @@ func newFixture(t *testing.T, edit ...func(*CoreOptions)) *fixture {
 	for _, e := range edit {
 		e(&o)
 	}
+	if fake, ok := o.Sensor.(*sensortest.Fake); ok {
+		f.sensor = fake
+	}
 	var err error
 	if f.core, err = NewCore(o); err != nil {
 		t.Fatal(err)

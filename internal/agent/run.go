@@ -43,12 +43,14 @@ func (c *Core) run(ctx, tell context.Context) error {
 	case <-ctx.Done():
 	}
 	books.Wait()
-	last := c.lastSnapshot()
+	last, any := c.lastSnapshot()
 	close(r.ending)
 	if err := c.drainEvents(r); err != nil {
 		return err
 	}
-	c.settleLast(tell, last)
+	if any {
+		c.settle(tell, last, true)
+	}
 	return nil
 }
 

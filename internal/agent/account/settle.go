@@ -144,7 +144,8 @@ func (p *place) sum(k bpf.Kind) uint64 {
 // missing is what the kernel counted and nobody told.
 func (s *settlement) missing(k bpf.Kind) uint64 { return less(s.count.Seen[k], s.sum(k)) }
 
-// correct takes back what was given up as lost, or estimated, and came after all.
+// correct takes back what was given up as lost, or estimated, and came after
+// all: a touch is in the account once.
 func (s *settlement) correct(placement uint64) {
 	fresh := s.count
 	for k := range bpf.Kind(bpf.Kinds) {
@@ -158,9 +159,11 @@ func (s *settlement) correct(placement uint64) {
 	}
 	for k := range bpf.Kind(bpf.Kinds) {
 		over := less(s.sum(k), fresh.Seen[k])
-		lost := min(over, s.account.Lost[k])
-		s.account.Lost[k] -= lost
-		s.account.Coalesced[k] -= min(over-lost, s.account.Coalesced[k])
+		for _, n := range []*uint64{&s.account.Lost[k], &s.account.Coalesced[k], &s.account.Delivered[k]} {
+			less := min(over, *n)
+			*n -= less
+			over -= less
+		}
 	}
 }
 

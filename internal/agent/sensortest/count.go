@@ -45,35 +45,42 @@ func (s *Fake) book(id uint64) *book {
 	return s.books[id]
 }
 
-// Act counts a touch as the kernel does, and puts its event in if it is the
-// process's first or due: a second after the one before. With room false the
-// ring is full, and an event that was due is lost. It reports whether an event
-// was put in.
+// Act counts a touch as the kernel does, and puts its event in if there is to be
+// one. It reports whether there is.
 func (s *Fake) Act(e bpf.Event, room bool) bool {
+	e, sent := s.Tally(e, room)
+	if sent {
+		s.Events <- e
+	}
+	return sent
+}
+
+// Tally counts a touch as the kernel does. It returns the event that is sent if
+// it is the process's first, or a second after the one before. Without room in
+// the ring, a first event is lost and a later one waits for the next touch.
+func (s *Fake) Tally(e bpf.Event, room bool) (bpf.Event, bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	b := s.book(e.Placement)
 	b.count.Seen[e.Kind]++
 	key := Key{e.Placement, e.PID, e.StartTime, e.Kind, e.Variant}
 	r := s.repeats[key]
 	if r == nil {
-		r = &repeat{due: e.Time}
+		r = &repeat{}
 		s.repeats[key] = r
 	}
 	r.total++
 	r.last = e.Time
-	due := e.Time >= r.due
 	e.Total = r.total
-	if due {
+	switch {
+	case e.Time < r.due:
+		return e, false
+	case room:
 		r.due = e.Time + time.Second
-	}
-	if due && !room {
+	case r.total == 1:
 		b.count.Lost[e.Kind]++
 	}
-	s.mu.Unlock()
-	if due && room {
-		s.Events <- e
-	}
-	return due && room
+	return e, room
 }
 
 // Evict makes the kernel forget how often a process touched.

@@ -100,7 +100,7 @@ type watch func() error
 // Close implements io.Closer.
 func (w watch) Close() error { return w() }
 
-// Watch notes the file and refuses one that is watched already.
+// Watch notes the file and refuses one that another placement watches.
 func (s *Fake) Watch(f *os.File, id uint64) (io.Closer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *Fake) Watch(f *os.File, id uint64) (io.Closer, error) {
 		return nil, err
 	}
 	for other, seen := range s.watching {
-		if os.SameFile(fi, seen) {
+		if other != id && os.SameFile(fi, seen) {
 			return nil, &bpf.WatchedError{Placement: other}
 		}
 	}
