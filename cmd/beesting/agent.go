@@ -152,7 +152,9 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 	defer func() { err = errors.Join(err, n.agent.Close()) }()
 	n.metrics.attach(n.agent.Summary)
 	defer n.metrics.detach() // before the sensor is closed, which has the counts of losses
-	n.announce(started(sensor, o, refused))
+	how := started(sensor, o, refused)
+	n.pin = how.Pin
+	n.announce(how)
 	return n.serve(ctx, socket)
 }
 
@@ -205,7 +207,7 @@ func (n *node) tokensFor(c beesting.Container) []beesting.Token {
 
 func (n *node) status() nodeStatus {
 	return nodeStatus{
-		Version: readVersion().Version, Node: n.config.NodeName, PID: os.Getpid(),
+		Version: readVersion().Version, Node: n.config.NodeName, PID: os.Getpid(), Pin: n.pin,
 		Status: n.agent.Status(), Outputs: n.outputs.stats(),
 	}
 }

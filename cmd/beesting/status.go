@@ -75,6 +75,8 @@ type nodeStatus struct {
 	Version string `json:"version"`
 	Node    string `json:"node"`
 	PID     int    `json:"pid"`
+	// Pin is where the sensor stays when the agent ends; empty for nowhere.
+	Pin string `json:"pin"`
 	agent.Status
 	Outputs outputStats `json:"outputs"`
 }
@@ -98,6 +100,7 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 			t.row(text[0], text[1])
 		}
 	}
+	t.row("pinned", s.pinned())
 	t.row("runtime", s.runtime(now))
 	t.row("containers", fmt.Sprintf("%d, %d with tokens, %d lack some", s.Containers, s.Planted, s.Lacking))
 	t.row("tokens", s.tokens())
@@ -126,6 +129,17 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 		}
 	}
 	return t.w.Flush()
+}
+
+func (s nodeStatus) pinned() string {
+	if s.Pin == "" {
+		return "nowhere: tokens are not watched while no agent runs"
+	}
+	text := "at " + s.Pin + ": tokens stay watched while no agent runs"
+	if s.Resumed {
+		text += fmt.Sprintf(", as they did for %.1f s before this start", s.AwaySeconds)
+	}
+	return text
 }
 
 func (s nodeStatus) tokens() string {

@@ -15,9 +15,9 @@ var statusTime = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func fullStatus() nodeStatus {
 	s := nodeStatus{
-		Version: "v1.2.3", Node: "node-1", PID: 7,
+		Version: "v1.2.3", Node: "node-1", PID: 7, Pin: "/sys/fs/bpf/beesting",
 		Status: agent.Status{
-			Since: statusTime.Add(-26*time.Hour - 5*time.Minute), Mode: "lsm", Tier: "recon", Ready: true,
+			Since: statusTime.Add(-26*time.Hour - 5*time.Minute), Mode: "lsm", Tier: "recon", Resumed: true, AwaySeconds: 3.5, Ready: true,
 			Coverage:   []agent.KindSupport{{Kind: "open", Seen: true}, {Kind: "link", Seen: true, Note: "not across mounts"}, {Kind: "lock", Note: "no hook"}},
 			StateDir:   "/var/lib/beesting",
 			Containers: 3, Planted: 1, Armed: 1, Lacking: 1, UnwatchedSeconds: 4.25,
@@ -53,6 +53,7 @@ const fullStatusText = `agent         v1.2.3 on node-1, pid 7, up 26h5m, attache
 seen          open, link
 in part       link (not across mounts)
 not seen      lock (no hook)
+pinned        at /sys/fs/bpf/beesting: tokens stay watched while no agent runs, as they did for 3.5 s before this start
 runtime       connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
 containers    3, 1 with tokens, 1 lack some
 tokens        1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
@@ -102,6 +103,15 @@ func TestStatusSurvivesJSON(t *testing.T) {
 	}
 	if !reflect.DeepEqual(back, fullStatus()) {
 		t.Errorf("after JSON: %+v\nwant %+v", back, fullStatus())
+	}
+}
+
+func TestPinnedText(t *testing.T) {
+	if got := (nodeStatus{}).pinned(); got != "nowhere: tokens are not watched while no agent runs" {
+		t.Errorf("%q", got)
+	}
+	if got := (nodeStatus{Pin: "/p"}).pinned(); got != "at /p: tokens stay watched while no agent runs" {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -16,6 +16,8 @@ const maxHeld = 4096
 type inheritance struct {
 	resumed bool
 	since   time.Duration
+	// away is how long nobody read what was seen.
+	away time.Duration
 	// placements are those that stayed watched; not changed any more.
 	placements map[uint64]struct{}
 	// repeats are the counts of who touched them, as they were found; kept until
@@ -35,6 +37,9 @@ func (c *Core) inherit() {
 	if !ok {
 		return
 	}
+	if now, err := c.clock.Boot(); err == nil {
+		c.inherited.away = max(now-r.Since, 0)
+	}
 	c.held.holding = true
 	ids, err := c.sensor.Placements()
 	if err != nil {
@@ -53,6 +58,10 @@ func (c *Core) inherit() {
 		}
 	}
 }
+
+// Resumed returns false if the sensor was attached anew, and otherwise for how
+// long no agent read what it saw.
+func (c *Core) Resumed() (away time.Duration, ok bool) { return c.inherited.away, c.inherited.resumed }
 
 // stayed reports whether the placement was watched from the time of an earlier
 // agent on.

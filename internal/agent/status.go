@@ -22,9 +22,14 @@ type Status struct {
 	Mode     string        `json:"mode"`
 	Tier     string        `json:"tier"`
 	Coverage []KindSupport `json:"coverage"`
-	Ready    bool          `json:"ready"`
-	StateDir string        `json:"state_dir"`
-	NRI      nri.Status    `json:"nri"`
+	// Resumed says that an earlier agent's programs were found attached, and
+	// AwaySeconds for how long no agent had read what they saw.
+	Resumed     bool    `json:"resumed"`
+	AwaySeconds float64 `json:"away_seconds"`
+
+	Ready    bool       `json:"ready"`
+	StateDir string     `json:"state_dir"`
+	NRI      nri.Status `json:"nri"`
 
 	// Containers are all that the runtime has, Planted those with a token.
 	Containers int `json:"containers"`
@@ -97,6 +102,8 @@ func (a *Agent) Status() Status {
 		Since: a.since, Mode: string(a.core.Mode()), Tier: a.core.Tier(), Coverage: a.core.Coverage(),
 		StateDir: a.state.Path(), NRI: a.plugin.Status(),
 	}
+	away, resumed := a.core.Resumed()
+	s.Resumed, s.AwaySeconds = resumed, away.Seconds()
 	select {
 	case <-a.ready:
 		s.Ready = true
