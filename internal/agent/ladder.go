@@ -68,7 +68,7 @@ func (l ladder) open(o SensorOptions) (Sensor, []ModeAttempt, error) {
 	s, refused, err := l.ebpf(options)
 	switch {
 	case err == nil:
-		return s, modeAttempts(refused, options.Tier), nil
+		return s, modeAttempts(refused), nil
 	case options.Mode != bpf.ModeAuto, errors.Is(err, bpf.ErrNotBPFFS), errors.Is(err, state.ErrLocked):
 		return nil, nil, err
 	}
@@ -77,7 +77,7 @@ func (l ladder) open(o SensorOptions) (Sensor, []ModeAttempt, error) {
 	if err != nil {
 		return nil, nil, &bpf.OpenError{Attempts: append(refused, bpf.Attempt{Mode: bpf.ModeFanotify, Err: err})}
 	}
-	return s, modeAttempts(refused, options.Tier), nil
+	return s, modeAttempts(refused), nil
 }
 
 // attemptsIn says of each eBPF mode why it could not be had: none is tried where
@@ -167,7 +167,7 @@ func (l ladder) probe(o SensorOptions) []ModeAttempt {
 	if err != nil { // the tier
 		return []ModeAttempt{{Mode: string(bpf.ModeAuto), Err: err}}
 	}
-	all := modeAttempts(l.probeEBPF(options), options.Tier)
+	all := modeAttempts(l.probeEBPF(options))
 	last := ModeAttempt{Mode: string(bpf.ModeFanotify)}
 	var s Sensor
 	if s, last.Err = l.openFanotify(o); last.Err == nil {
@@ -177,14 +177,10 @@ func (l ladder) probe(o SensorOptions) []ModeAttempt {
 	return append(all, last)
 }
 
-func modeAttempts(attempts []bpf.Attempt, t bpf.Tier) []ModeAttempt {
+func modeAttempts(attempts []bpf.Attempt) []ModeAttempt {
 	out := make([]ModeAttempt, 0, len(attempts))
 	for _, a := range attempts {
-		m := ModeAttempt{Mode: string(a.Mode), Err: a.Err, Note: a.Note}
-		if a.Err == nil {
-			m.Kinds = kindSupports(bpf.CoverageOf(a.Mode, t))
-		}
-		out = append(out, m)
+		out = append(out, ModeAttempt{Mode: string(a.Mode), Err: a.Err, Note: a.Note, Kinds: kindSupports(a.Coverage)})
 	}
 	return out
 }

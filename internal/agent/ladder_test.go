@@ -24,7 +24,7 @@ func rungs(ebpf, fan error, asked *fanotify.Options) ladder {
 			return sensortest.New(), []bpf.Attempt{{Mode: bpf.ModeLSM, Err: errEBPF}}, ebpf
 		},
 		probeEBPF: func(bpf.Options) []bpf.Attempt {
-			return []bpf.Attempt{{Mode: bpf.ModeLSM, Err: errEBPF}, {Mode: bpf.ModeFentry, Note: "can miss"}}
+			return []bpf.Attempt{{Mode: bpf.ModeLSM, Err: errEBPF}, {Mode: bpf.ModeFentry, Note: "can miss", Coverage: bpf.CoverageOf(bpf.ModeFentry, bpf.TierDefault)}}
 		},
 		fanotify: func(o fanotify.Options) (Sensor, error) {
 			*asked = o
