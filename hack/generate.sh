@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 clang_major=14
-hack/install-deps.sh clang llvm libbpf-dev
+hack/install-deps.sh clang llvm lld libbpf-dev
 found=$(clang --version | sed -nE '1s/.*version ([0-9]+)\..*/\1/p')
 if [ "$found" != "$clang_major" ]; then
   echo "generate: clang $clang_major wanted, $(command -v clang) is ${found:-unknown}" >&2

@@ -49,6 +49,8 @@ refuse_import exporter exporter "$module/nri"
 refuse_import internal/agent agent go.opentelemetry.io/otel
 refuse_import internal/agent agent "$module/exporter"
 refuse_import internal/agent agent github.com/spf13/cobra
+refuse_import internal/fanotify fanotify "$module"
+refuse_import internal/fanotify fanotify go.opentelemetry.io/otel
 refuse_import internal/policy policy "$module/bpf"
 refuse_import internal/policy policy go.opentelemetry.io/otel
 refuse_import collectorreceiver collectorreceiver "$module/bpf"

@@ -28,3 +28,5 @@
 // module that forbids it to), it denies the task's access: that is the kernel's
 // doing and can't be chosen otherwise; it ends the guard at the first time.
 package fanotify
+
+//go:generate guard/build.sh

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func TestFlood(t *testing.T) {
 	const processes, each = 8, 1000
 	s := open(t, Options{RepeatInterval: 200 * time.Millisecond})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	var cmds []*exec.Cmd
 	for range processes {
 		cmd := toucher(t, "thousand", path)
@@ -103,7 +104,7 @@ func TestOverlay(t *testing.T) {
 		fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir))
 	s := open(t, Options{})
 	path := filepath.Join(dir, "merged/token")
-	w := watch(t, s, path, 7)
+	w := watch(t, s, path)
 	if e := touchOne(t, s, "open", path); e.Kind != bpf.KindOpen {
 		t.Errorf("event %+v", e)
 	}
@@ -176,4 +177,46 @@ func BenchmarkOpen(b *testing.B) {
 	}
 	run("sibling of the token", "sibling")
 	run("token", "token")
+}
+
+// BenchmarkFirstOpen is the first open by a process, which is looked at in full.
+func BenchmarkFirstOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "token")
+	if err := os.WriteFile(path, []byte("secret"), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	run := func(name string) {
+		b.Run(name, func(b *testing.B) {
+			var sum time.Duration
+			for range b.N {
+				cmd := exec.Command(program, "first", "second arg")
+				cmd.Env = []string{"BEESTING_TOUCH=time", "BEESTING_TOKEN=" + path, "BEESTING_COUNT=1"}
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					b.Fatalf("%v: %s", err, out)
+				}
+				took, err := time.ParseDuration(strings.TrimSpace(string(out)) + "ns")
+				if err != nil {
+					b.Fatal(err)
+				}
+				sum += took
+			}
+			b.ReportMetric(float64(sum.Nanoseconds())/float64(b.N), "ns/open")
+		})
+	}
+	run("unwatched")
+	s, err := Open(Options{MaxEvents: 1 << 16})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	f, err := os.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := s.Watch(f, 7); err != nil {
+		b.Fatal(err)
+	}
+	run("token")
 }

@@ -174,7 +174,7 @@ func zombie(pid int) bool {
 func TestGuardIsReplaced(t *testing.T) {
 	s := open(t, Options{})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		old := s.GuardPID()
 		if err := syscall.Kill(old, signal); err != nil {
@@ -200,7 +200,7 @@ func TestGuardIsReplaced(t *testing.T) {
 func TestSlowSensorStillCounts(t *testing.T) {
 	s := open(t, Options{})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	s.mu.Lock()
 	one, _ := slowest(t, path, 5000)
 	s.mu.Unlock()
@@ -232,7 +232,7 @@ func TestSlowSensorStillCounts(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	s := open(t, Options{MaxWatches: 1})
 	path := token(t)
-	w := watch(t, s, path, 7)
+	w := watch(t, s, path)
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)

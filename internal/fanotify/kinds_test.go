@@ -36,7 +36,7 @@ func TestKinds(t *testing.T) {
 	}
 	s := open(t, Options{})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	changes := hasChanges(t, s)
 	for _, tt := range tests {
 		t.Run(tt.touch, func(t *testing.T) {
@@ -122,7 +122,7 @@ func settled(t *testing.T, s *Sensor, n int) []bpf.Event {
 func TestReadsAndWritesOfAnOpen(t *testing.T) {
 	s := open(t, Options{})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	for what, want := range map[string][2]uint64{"read": {3, 0}, "write": {0, 1}} {
 		touch(t, what, path)
 		events := settled(t, s, 2)
@@ -149,7 +149,7 @@ func TestInheritedDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer before.Close()
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	after, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestInheritedDescriptor(t *testing.T) {
 func TestRepeats(t *testing.T) {
 	s := open(t, Options{RepeatInterval: time.Hour})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	cmd := touch(t, "thousand", path)
 	events := touches(drain(t, s))
 	if len(events) != 1 || events[0].Total != 1 {
@@ -197,7 +197,7 @@ func TestRepeats(t *testing.T) {
 func TestRepeatsAreToldInTime(t *testing.T) {
 	s := open(t, Options{RepeatInterval: time.Millisecond})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	touch(t, "thousand", path)
 	events := touches(drain(t, s))
 	last := uint64(0)
@@ -217,7 +217,7 @@ func TestRepeatsAreToldInTime(t *testing.T) {
 func TestTwoOpensAtATime(t *testing.T) {
 	s := open(t, Options{})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	touch(t, "two at a time", path)
 	for _, e := range settled(t, s, 1) {
 		if e.Kind == bpf.KindClose {
@@ -245,7 +245,7 @@ func TestExempt(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := open(t, tt.o)
-			watch(t, s, path, 7)
+			watch(t, s, path)
 			e, err := s.Exempt(binary, tt.actor)
 			if err != nil {
 				t.Fatal(err)
@@ -276,7 +276,7 @@ func TestExemptCgroup(t *testing.T) {
 		t.Fatal("no cgroup v2 hierarchy is mounted here")
 	}
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	group, err := os.MkdirTemp(string(s.eye.cgroups), "beesting")
 	if err != nil {
 		t.Fatal(err)

@@ -89,14 +89,15 @@ func token(t *testing.T) string {
 	return path
 }
 
-func watch(t *testing.T, s *Sensor, path string, placement uint64) *Watch {
+// watch watches path as placement 7.
+func watch(t *testing.T, s *Sensor, path string) *Watch {
 	t.Helper()
 	f, err := os.OpenFile(path, unix.O_PATH, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	c, err := s.Watch(f, placement)
+	c, err := s.Watch(f, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func bootNow(t *testing.T) time.Duration {
 func TestAttribution(t *testing.T) {
 	s := open(t, Options{})
 	path := token(t)
-	watch(t, s, path, 7)
+	watch(t, s, path)
 	before := bootNow(t)
 	cmd := toucher(t, "open", path)
 	cmd.Dir = "/proc"

@@ -1,6 +1,7 @@
 package fanotify
 
 import (
+	"errors"
 	"os"
 	"sync"
 
@@ -59,7 +60,7 @@ func (q *queue) pull() (bpf.Event, error) {
 		case len(q.flushes) > 0 && q.flushes[0] == 0:
 			q.flushes = q.flushes[1:]
 			return bpf.Event{}, bpf.ErrFlushed
-		case q.end == os.ErrClosed:
+		case errors.Is(q.end, os.ErrClosed):
 			return bpf.Event{}, q.end
 		case len(q.events) > 0:
 			e := q.events[0]
@@ -80,7 +81,7 @@ func (q *queue) pull() (bpf.Event, error) {
 func (q *queue) close(reason error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.end == nil || reason == os.ErrClosed {
+	if q.end == nil || errors.Is(reason, os.ErrClosed) {
 		q.end = reason
 	}
 	q.ready.Broadcast()

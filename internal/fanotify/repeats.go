@@ -11,6 +11,12 @@ import (
 // bytes.
 const maxRepeats = 1 << 14
 
+// identity names a process for good: its id and its start.
+type identity struct {
+	pid   uint32
+	start time.Duration
+}
+
 type repeatKey struct {
 	placement uint64
 	who       identity

@@ -47,12 +47,6 @@ func (fs procFS) read(pid uint32, name string) ([]byte, error) {
 	return b[:n], nil
 }
 
-// identity names a process for good: its id and its start.
-type identity struct {
-	pid   uint32
-	start time.Duration
-}
-
 // stat is what /proc/PID/stat says.
 type stat struct {
 	comm            string
