@@ -91,6 +91,10 @@ test-unit: ## Unit tests with the race detector; no root, no VM.
 	@hack/install-deps.sh gcc libc6-dev
 	@$(STEP) 'go test -race' env CGO_ENABLED=1 go test -race ./...
 
+.PHONY: test-native
+test-native: ## What this machine's own kernel can do without eBPF; needs root.
+	@$(STEP) 'test-native' go test -count=1 -tags native ./internal/fanotify
+
 .PHONY: fuzz-seeds
 fuzz-seeds: ## Each fuzz target: its seeds, then new input for FUZZTIME.
 	@$(STEP) fuzz hack/fuzz.sh
