@@ -74,14 +74,15 @@ func (n *testNode) start() {
 	n.t.Cleanup(func() { _ = a.Close() })
 }
 
-// restart is a new agent process: nothing is left but the disk.
-func (n *testNode) restart() {
+// restart is a new agent process: nothing is left but the disk, and what the
+// edits say.
+func (n *testNode) restart(edit ...func(*CoreOptions)) {
 	n.t.Helper()
 	if err := n.agent.Close(); err != nil {
 		n.t.Fatal(err)
 	}
 	proc := n.proc
-	n.fixture = newFixture(n.t, func(o *CoreOptions) { o.ProcRoot = proc.dir })
+	n.fixture = newFixture(n.t, append(edit, func(o *CoreOptions) { o.ProcRoot = proc.dir })...)
 	n.fixture.proc = proc
 	n.start()
 }

@@ -75,6 +75,39 @@ func TestUnwatched(t *testing.T) {
 	}
 }
 
+// Tokens that stayed watched while the agent was away: no time without a watch,
+// and what was touched meanwhile has its placement.
+func TestStayedWatched(t *testing.T) {
+	n := newNode(t)
+	c := testContainer("c1")
+	id := n.launch(&c, 7)
+	c.State = nri.StateRunning
+	n.synchronize(c)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	n.agent.keepMark(ctx) // as at the end of Run
+	sensor := n.sensor
+	touch := event(uint64(id))
+	n.proc.process(t, 40, "cat", 8000, "0::/kubepods/c1\n")
+	sensor.Act(touch, true)
+	sensor.Resume(50 * time.Second)
+	n.restart(func(o *CoreOptions) { o.Sensor = sensor })
+	n.core.take(t.Context(), <-sensor.Events)
+	if len(n.sink.got) != 0 {
+		t.Error("went out without placement")
+	}
+	n.synchronize(c)
+	if s := n.agent.Status(); s.UnwatchedSeconds != 0 || s.Armed != 1 {
+		t.Errorf("status %+v", s)
+	}
+	if got := n.sink.got; len(got) != 1 || got[0].Placement.ID != id || got[0].Placement.Container.ID != "c1" || got[0].Partial != nil {
+		t.Errorf("got %+v", got)
+	}
+	if s := n.agent.Status(); s.Placements[0].Kinds["open"] != (KindCount{Seen: 1, Delivered: 1}) {
+		t.Errorf("status %+v", s.Placements)
+	}
+}
+
 // An agent that steps in another one's place, with the same core: what is armed
 // stays armed all the time, and what was removed meanwhile is let go of.
 func TestAfter(t *testing.T) {

@@ -132,3 +132,40 @@ func TestLive(t *testing.T) {
 		t.Errorf("cgroups: %v, %v", cgroups, err)
 	}
 }
+
+func TestLinks(t *testing.T) {
+	fs := FS(t.TempDir())
+	dir := filepath.Join(string(fs), "7", "ns")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"7/cwd": "/srv/gone (deleted)", "7/ns/mnt": "mnt:[4026531841]"} {
+		if err := os.Symlink(target, filepath.Join(string(fs), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cwd, err := fs.WorkingDirectory(7); err != nil || cwd != "/srv/gone" {
+		t.Errorf("working directory %q, %v", cwd, err)
+	}
+	if ns, err := fs.MountNamespace(7); err != nil || ns != 4026531841 {
+		t.Errorf("mount namespace %d, %v", ns, err)
+	}
+	if pids, err := fs.PIDs(); err != nil || len(pids) != 1 || pids[0] != 7 {
+		t.Errorf("processes %v, %v", pids, err)
+	}
+	for _, bad := range []string{"net:[1]", "mnt:[]", "mnt:[x]", "mnt:[99999999999]"} {
+		_ = os.Remove(filepath.Join(dir, "mnt"))
+		if err := os.Symlink(bad, filepath.Join(dir, "mnt")); err != nil {
+			t.Fatal(err)
+		}
+		if ns, err := fs.MountNamespace(7); err == nil {
+			t.Errorf("%s: %d", bad, ns)
+		}
+	}
+	if _, err := fs.WorkingDirectory(8); err == nil {
+		t.Error("of nobody")
+	}
+	if _, err := FS("/nowhere").PIDs(); err == nil {
+		t.Error("of nowhere")
+	}
+}
