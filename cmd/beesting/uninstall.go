@@ -19,11 +19,8 @@ import (
 	"github.com/beesting-otel/beesting/internal/state"
 )
 
-func (a *app) uninstall() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "uninstall",
-		Short: "Remove what an agent leaves on this machine",
-		Long: `Remove what an agent leaves on this machine when it ends: programs, links and
+const (
+	uninstallHelp = `Remove what an agent leaves on this machine when it ends: programs, links and
 maps that are pinned on bpffs, with which tokens stay watched, and the control
 socket. It says what was found, also with --dry-run, which removes nothing.
 
@@ -35,16 +32,24 @@ While an agent or a Collector's receiver runs on this machine nothing is removed
 unless --force is given: it goes on as if nothing had happened, and what is
 touched after its end is not seen.
 
-Exit code 0 when nothing is left of what was to be removed.`,
-		Example: `  # What is there?
+Exit code 0 when nothing is left of what was to be removed.`
+	uninstallExamples = `  # What is there?
   beesting uninstall --dry-run
 
   # Nothing is to be left, no planted files either
   sudo beesting uninstall --state
 
   # What 'beesting watch --pin DIR' has left
-  sudo beesting uninstall --pin /sys/fs/bpf/shadow`,
-		Args: noArgs,
+  sudo beesting uninstall --pin /sys/fs/bpf/shadow`
+)
+
+func (a *app) uninstall() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "uninstall",
+		Short:   "Remove what an agent leaves on this machine",
+		Long:    uninstallHelp,
+		Example: uninstallExamples,
+		Args:    noArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	u := uninstaller{app: a}

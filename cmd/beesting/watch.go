@@ -24,11 +24,8 @@ import (
 // drainTime bounds how long telemetry is still delivered after the end.
 const drainTime = 10 * time.Second
 
-func (a *app) watch() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "watch [flags] FILE...",
-		Short: "Watch existing files of this host and report who opens them",
-		Long: `Watch existing files of this host as tokens and report who opens them, without
+const (
+	watchHelp = `Watch existing files of this host as tokens and report who opens them, without
 container runtime or configuration.
 
 When all files are watched, standard error gets the line "watching N files
@@ -43,8 +40,8 @@ file is told of once a second, with the number of touches.
 
 SIGINT and SIGTERM end it: what happened until then is delivered, and the exit
 code is 0. A second signal ends it at once. It also ends when the reader of its
-standard output goes away.`,
-		Example: `  # Who opens these?
+standard output goes away.`
+	watchExamples = `  # Who opens these?
   sudo beesting watch /etc/shadow ~/.ssh/id_ed25519
 
   # One JSON object a line, in the terms of OpenTelemetry's log data model
@@ -62,7 +59,15 @@ standard output goes away.`,
 
   # To an OpenTelemetry Collector
   export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
-  sudo -E beesting watch --output otlp /etc/shadow`,
+  sudo -E beesting watch --output otlp /etc/shadow`
+)
+
+func (a *app) watch() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "watch [flags] FILE...",
+		Short:   "Watch existing files of this host and report who opens them",
+		Long:    watchHelp,
+		Example: watchExamples,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{fmt.Errorf("name at least one FILE (see `%s --help`)", cmd.CommandPath())}

@@ -80,13 +80,17 @@ func exemptKey() key[Sensor] {
 			doc: "Programs of the host whose touches are no accesses, at most 64. Each is recognised in the kernel by the " +
 				"program file's inode, not by its name: a copy of it elsewhere isn't exempt. Use `cgroups` for a " +
 				"script: its interpreter, named here, would exempt every script.",
-		}, func(p *parser, c *Exempt, n *yaml.Node) { c.Binaries = p.exemptPaths(n, "sensor.exempt.binaries", CleanAbsolute) }},
+		}, func(p *parser, c *Exempt, n *yaml.Node) {
+			c.Binaries = p.exemptPaths(n, "sensor.exempt.binaries", CleanAbsolute)
+		}},
 		{entry{
 			name: "cgroups", form: "list of absolute paths", hint: "[/system.slice/backup.service]",
 			doc: "Cgroups (v2) whose processes' touches are no accesses, at most 64, by their paths as in `/proc/PID/cgroup`. " +
 				"A cgroup below one of them is another cgroup. They are looked for every minute, as the binaries are: one that " +
 				"is made later is exempt from then on.",
-		}, func(p *parser, c *Exempt, n *yaml.Node) { c.Cgroups = p.exemptPaths(n, "sensor.exempt.cgroups", CleanCgroup) }},
+		}, func(p *parser, c *Exempt, n *yaml.Node) {
+			c.Cgroups = p.exemptPaths(n, "sensor.exempt.cgroups", CleanCgroup)
+		}},
 		{entry{
 			name: "report", form: "true or false", def: "false",
 			doc: "Whether touches of exempt processes are told as accesses all the same, with the actor class `allowed`; " +
