@@ -25,8 +25,8 @@ import (
 func (a *app) agent() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent --config FILE",
-		Short: "Plant tokens in the containers of this node and report who opens them",
-		Long: `Plant tokens in the containers of this node and report who opens them.
+		Short: "Plant tokens in the containers of this node and report who touches them",
+		Long: `Plant tokens in the containers of this node and report who touches them.
 
 The agent is a plugin of the container runtime (NRI). It plants in containers
 that are created while it runs, and watches again what it planted before.

@@ -34,7 +34,7 @@ touched after its end is not seen.
 
 Exit code 0 when nothing is left of what was to be removed.`
 	uninstallExamples = `  # What is there?
-  beesting uninstall --dry-run
+  sudo beesting uninstall --dry-run
 
   # Nothing is to be left, no planted files either
   sudo beesting uninstall --state

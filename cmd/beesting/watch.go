@@ -25,7 +25,7 @@ import (
 const drainTime = 10 * time.Second
 
 const (
-	watchHelp = `Watch existing files of this host as tokens and report who opens them, without
+	watchHelp = `Watch existing files of this host as tokens and report who touches them, without
 container runtime or configuration.
 
 When all files are watched, standard error gets the line "watching N files
@@ -41,7 +41,7 @@ file is told of once a second, with the number of touches.
 SIGINT and SIGTERM end it: what happened until then is delivered, and the exit
 code is 0. A second signal ends it at once. It also ends when the reader of its
 standard output goes away.`
-	watchExamples = `  # Who opens these?
+	watchExamples = `  # Who touches these?
   sudo beesting watch /etc/shadow ~/.ssh/id_ed25519
 
   # One JSON object a line, in the terms of OpenTelemetry's log data model
@@ -65,7 +65,7 @@ standard output goes away.`
 func (a *app) watch() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "watch [flags] FILE...",
-		Short:   "Watch existing files of this host and report who opens them",
+		Short:   "Watch existing files of this host and report who touches them",
 		Long:    watchHelp,
 		Example: watchExamples,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -75,10 +75,10 @@ func (a *app) watch() *cobra.Command {
 			return nil
 		},
 	}
-	output := choiceFlag(cmd, "output", "where accesses go: text or json to standard output, or otlp", "text", "json", "otlp")
+	output := choiceFlag(cmd, "output", "where accesses go; otlp to OTEL_EXPORTER_OTLP_ENDPOINT", "text", "json", "otlp")
 	mode := choiceFlag(cmd, "mode", "how to attach; auto takes the first that works", config.SensorModes()...)
-	tier := choiceFlag(cmd, "tier", "which kinds of access are looked for; recon costs more (docs/benchmarks.md)", config.SensorTiers()...)
-	pin := cmd.Flags().String("pin", "", "keep watching when the command ends: a `DIR` on bpffs, such as /sys/fs/bpf/watch")
+	tier := choiceFlag(cmd, "tier", "kinds of access to look for; recon costs more", config.SensorTiers()...)
+	pin := cmd.Flags().String("pin", "", "stay attached after the end, in this `DIR` on bpffs")
 	exempt := cmd.Flags().StringArray("exempt-binary", nil, "a program `FILE` whose touches are no accesses; can be repeated")
 	args := choiceFlag(cmd, "command-args", "what is told of the process's arguments", "redacted", "full", "off")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
