@@ -1,7 +1,7 @@
 // Command run is the first flight of beesting, behind `make run`: a real
 // containerd, two pods with tokens, a process that reads one, and the access as
-// a person would want to see it. It runs on this machine if the kernel lets a
-// program attach, else in a VM, on a bare Debian 12 with Go and root.
+// a person would want to see it. It runs on this machine if a sensor works there,
+// with eBPF or without, else in a VM, on a bare Debian 12 with Go and root.
 //
 //	go run ./test/run [-otlp HOST:PORT] [-where auto|host|vm] [-kernel 6.12]
 package main
@@ -63,7 +63,7 @@ func run(ctx context.Context, o options, s *steps) error {
 		return err
 	}
 	m := parts.New(cache, module, s.say)
-	where, why, err := place.Choose(o.where, o.kernel)
+	where, why, err := place.ChooseSensor(o.where, o.kernel)
 	if err != nil {
 		return err
 	}

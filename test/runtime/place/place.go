@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/internal/fanotify"
 	"github.com/beesting-otel/beesting/test/runtime/parts"
 	"github.com/beesting-otel/beesting/test/vm"
 )
@@ -42,6 +43,24 @@ const (
 // the given kernel; want is Auto, or Host or VM to have it one way. why says in
 // one line what was chosen and for what reason.
 func Choose(want, kernel string) (p Place, why string, err error) {
+	return choose(want, kernel, programsRefused)
+}
+
+// ChooseSensor is Choose for what any sensor will do for, also one without eBPF.
+func ChooseSensor(want, kernel string) (p Place, why string, err error) {
+	return choose(want, kernel, func() (string, string) {
+		// First: it is done in no time, and is enough.
+		err := fanotify.Probe(fanotify.Options{})
+		if err == nil {
+			return "its kernel has fanotify's permission events", ""
+		}
+		works, refused := programsRefused()
+		return works, refused + "; " + brief(err)
+	})
+}
+
+// choose asks what works here, and if nothing does, for what reason.
+func choose(want, kernel string, probe func() (works, refused string)) (p Place, why string, err error) {
 	inVM := Place{VM: true, Kernel: kernel}
 	switch want {
 	case VM:
@@ -50,30 +69,30 @@ func Choose(want, kernel string) (p Place, why string, err error) {
 	default:
 		return Place{}, "", fmt.Errorf("place %q: want %s, %s or %s", want, Auto, Host, VM)
 	}
-	reason := hostRefusal()
+	works, refused := "", "you are not root"
+	if os.Geteuid() == 0 {
+		works, refused = probe()
+	}
 	switch {
-	case reason == "":
-		return Place{}, "on this machine: its kernel lets programs attach", nil
+	case works != "":
+		return Place{}, "on this machine: " + works, nil
 	case want == Host:
-		return Place{}, "", fmt.Errorf("this machine can't run it: %s", reason)
+		return Place{}, "", fmt.Errorf("this machine can't run it: %s", refused)
 	default:
-		return inVM, "in a VM with kernel " + kernel + ": on this machine " + reason, nil
+		return inVM, "in a VM with kernel " + kernel + ": on this machine " + refused, nil
 	}
 }
 
-// hostRefusal says why a scenario can't run on this machine; empty if it can.
-func hostRefusal() string {
-	if os.Geteuid() != 0 {
-		return "you are not root"
-	}
+// programsRefused says whether eBPF programs can attach here, or why not.
+func programsRefused() (works, refused string) {
 	var reasons []string
 	for _, a := range bpf.Probe(bpf.Options{}) {
 		if a.Err == nil {
-			return ""
+			return "its kernel lets programs attach", ""
 		}
 		reasons = append(reasons, fmt.Sprintf("%s: %s", a.Mode, brief(a.Err)))
 	}
-	return "no attach mode works (" + strings.Join(reasons, "; ") + ")"
+	return "", "no attach mode works (" + strings.Join(reasons, "; ") + ")"
 }
 
 // brief is the start of an error, for a list in one line; `beesting check` has

@@ -59,6 +59,27 @@ func TestChooseRefusesOtherWords(t *testing.T) {
 	}
 }
 
+func TestChooseGoesByWhatWorks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("not root: only that this is a reason for a VM is tested")
+		if p, why, err := Choose(Auto, "6.1"); err != nil || !p.VM || !strings.Contains(why, "root") {
+			t.Errorf("%+v, %q, %v", p, why, err)
+		}
+		return
+	}
+	works := func() (string, string) { return "it works", "" }
+	refused := func() (string, string) { return "", "it is refused" }
+	if p, why, err := choose(Auto, "6.1", works); err != nil || p.VM || !strings.Contains(why, "it works") {
+		t.Errorf("works: %+v, %q, %v", p, why, err)
+	}
+	if p, why, err := choose(Auto, "6.1", refused); err != nil || !p.VM || !strings.Contains(why, "it is refused") {
+		t.Errorf("refused: %+v, %q, %v", p, why, err)
+	}
+	if _, _, err := choose(Host, "6.1", refused); err == nil || !strings.Contains(err.Error(), "it is refused") {
+		t.Errorf("refused where it has to be: %v", err)
+	}
+}
+
 func TestBriefIsOneShortLine(t *testing.T) {
 	tests := map[string]string{
 		"load: operation not permitted (needs root)": "load: operation not permitted",
