@@ -75,7 +75,7 @@ func (a *app) watch() *cobra.Command {
 			return nil
 		},
 	}
-	output := choiceFlag(cmd, "output", "where accesses go; otlp to OTEL_EXPORTER_OTLP_ENDPOINT", "text", "json", "otlp")
+	output := choiceFlag(cmd, "output", "where accesses go: to standard output, or otlp", "text", "json", "otlp")
 	mode := choiceFlag(cmd, "mode", "how to attach; auto takes the first that works", config.SensorModes()...)
 	tier := choiceFlag(cmd, "tier", "kinds of access to look for; recon costs more", config.SensorTiers()...)
 	pin := cmd.Flags().String("pin", "", "stay attached after the end, in this `DIR` on bpffs")
