@@ -4,6 +4,9 @@
 
 /* Who did it: the parts of the event that come from the task. */
 
+#include "paths.h"
+
+
 static __always_inline void add_ids(struct event *e, struct task_struct *task)
 {
 	const struct cred *cred = LOAD(task, real_cred);
@@ -11,10 +14,15 @@ static __always_inline void add_ids(struct event *e, struct task_struct *task)
 	struct pid *session;
 
 	if (cred) {
+		struct user_namespace *user = LOAD(cred, user_ns);
+
 		e->uid = LOAD(cred, uid.val);
 		e->euid = LOAD(cred, euid.val);
 		e->gid = LOAD(cred, gid.val);
 		e->egid = LOAD(cred, egid.val);
+		e->capabilities = LOAD(cred, cap_effective.val);
+		if (user)
+			e->user_ns = LOAD(user, ns.inum);
 	}
 	e->login_uid = UNSET;
 	e->audit_session = UNSET;
@@ -27,6 +35,31 @@ static __always_inline void add_ids(struct event *e, struct task_struct *task)
 	session = LOAD(signal, pids[PIDTYPE_SID]);
 	if (session)
 		e->session_leader = LOAD(session, numbers[0].nr);
+}
+
+/* The pid namespace is that of the children: the task's own, but for unshare. */
+static __always_inline void add_namespaces(struct event *e, struct task_struct *task)
+{
+	struct nsproxy *ns = LOAD(task, nsproxy);
+	struct mnt_namespace *mnt;
+	struct pid_namespace *pid;
+	struct net *net;
+	struct cgroup_namespace *cgroup;
+
+	if (!ns) /* exiting */
+		return;
+	mnt = LOAD(ns, mnt_ns);
+	pid = LOAD(ns, pid_ns_for_children);
+	net = LOAD(ns, net_ns);
+	cgroup = LOAD(ns, cgroup_ns);
+	if (mnt)
+		e->mnt_ns = LOAD(mnt, ns.inum);
+	if (pid)
+		e->pid_ns = LOAD(pid, ns.inum);
+	if (net)
+		e->net_ns = LOAD(net, ns.inum);
+	if (cgroup)
+		e->cgroup_ns = LOAD(cgroup, ns.inum);
 }
 
 /*
@@ -49,7 +82,7 @@ static __always_inline void add_ancestors(struct event *e, struct task_struct *t
 	if (set)
 		home = LOAD(set, dfl_cgrp);
 
-	for (int i = 0; i < GENERATIONS_MAX; i++) {
+	for (__u32 i = 0; i < GENERATIONS_MAX; i++) {
 		parent = LOAD(t, real_parent);
 		if (!parent)
 			return;
@@ -60,8 +93,14 @@ static __always_inline void add_ancestors(struct event *e, struct task_struct *t
 			e->parent_pid = LOAD(parent, tgid);
 			e->parent_start_time = LOAD(parent, start_boottime);
 		}
+		if (LOAD(parent, tgid) == 0)
+			return;
+		if (i < ANCESTORS_MAX) {
+			add_ancestor(&e->ancestor[i], parent);
+			e->ancestors = i + 1;
+		}
 		set = LOAD(parent, cgroups);
-		if (!set || LOAD(set, dfl_cgrp) != home || LOAD(parent, tgid) == 0)
+		if (!set || LOAD(set, dfl_cgrp) != home)
 			return;
 		e->entry_pid = LOAD(parent, tgid);
 		e->entry_start_time = LOAD(parent, start_boottime);
@@ -78,7 +117,7 @@ static __always_inline void add_args(struct event *e, struct mm_struct *mm)
 	unsigned long start = LOAD(mm, arg_start);
 	__u64 len = LOAD(mm, arg_end) - start;
 
-	if (!read_args) {
+	if (!may_probe) {
 		e->bits |= ARGS_MISSING;
 		return;
 	}
@@ -93,20 +132,22 @@ static __always_inline void add_args(struct event *e, struct mm_struct *mm)
 	e->args_len = len;
 }
 
-static __always_inline void add_program(struct event *e, struct task_struct *task)
+/* Whether the hook may call bpf_d_path; a constant to the verifier. */
+static __always_inline void add_program(struct event *e, struct task_struct *task, bool d_path)
 {
 	struct mm_struct *mm = LOAD(task, mm);
 	struct file *exe;
 
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 	if (!mm) { /* a kernel thread has neither program nor arguments */
-		e->bits |= EXE_MISSING | ARGS_MISSING;
+		e->bits |= EXE_MISSING | ARGS_MISSING | CWD_MISSING;
 		return;
 	}
+	add_cwd(e, task, d_path);
 	add_args(e, mm);
 	exe = LOAD(mm, exe_file);
 	if (exe)
-		exe_path(e, task, exe);
+		add_exe(e, task, exe, d_path);
 	else
 		e->bits |= EXE_MISSING;
 }

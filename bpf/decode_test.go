@@ -18,7 +18,7 @@ import (
 // rawEvent is a record as the kernel would write it.
 func rawEvent(change func(*lsmEvent)) []byte {
 	e := lsmEvent{
-		Version: eventVersion, Kind: uint8(KindOpen), Placement: 7, Time: 5e9,
+		Version: layout, Kind: uint8(KindOpen), Placement: 7, Time: 5e9,
 		Pid: 10, Tid: 11, ParentPid: 9, Dev: 8<<20 | 3, Inode: 42,
 	}
 	copy(e.Comm[:], "cat\x00junk")
@@ -48,7 +48,7 @@ func TestDecode(t *testing.T) {
 func TestDecodePaths(t *testing.T) {
 	tests := []struct {
 		name, bytes string
-		bits        uint8
+		bits        uint16
 		want        string
 		truncated   bool
 	}{
@@ -80,7 +80,7 @@ func TestDecodeArguments(t *testing.T) {
 	long := strings.Repeat("x", 1024)
 	tests := []struct {
 		name, bytes string
-		bits        uint8
+		bits        uint16
 		want        []string
 	}{
 		{"none", "", 0, nil},
@@ -113,7 +113,10 @@ func TestDecodeRefuses(t *testing.T) {
 		"short":          rawEvent(nil)[:100],
 		"long":           append(rawEvent(nil), 0),
 		"other version":  rawEvent(func(r *lsmEvent) { r.Version = 99 }),
-		"kind zero":      rawEvent(func(r *lsmEvent) { r.Kind = 0 }),
+		"unknown kind":   rawEvent(func(r *lsmEvent) { r.Kind = uint8(Kinds) }),
+		"ancestors":      rawEvent(func(r *lsmEvent) { r.Ancestors = MaxAncestors + 1 }),
+		"directory end":  rawEvent(func(r *lsmEvent) { r.CwdLen = 513 }),
+		"detail end":     rawEvent(func(r *lsmEvent) { r.DetailLen = 257 }),
 		"executable end": rawEvent(func(r *lsmEvent) { r.ExeLen = 1025 }),
 		"arguments end":  rawEvent(func(r *lsmEvent) { r.ArgsLen = 0xffff }),
 	}

@@ -8,48 +8,69 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"structs"
 
 	"github.com/cilium/ebpf"
 )
-
-type fentryCount struct {
-	_    structs.HostLayout
-	Seen uint64
-	Lost uint64
-}
-
-type fentryEnrolment struct {
-	_         structs.HostLayout
-	Placement uint64
-	Conflict  uint64
-	Tid       uint32
-	Op        uint32
-	Done      uint32
-	Failed    uint32
-}
-
-type fentryWatch struct {
-	_         structs.HostLayout
-	Placement uint64
-	Flags     uint64
-}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	fentryMapCounts       = "counts"
-	fentryMapEvents       = "events"
-	fentryMapWatches      = "watches"
-	fentryProgFileOpen    = "file_open"
-	fentryVarEnrol        = "enrol"
-	fentryVarLostRingFull = "lost_ring_full"
-	fentryVarReadArgs     = "read_args"
-	fentryVarSelfNsDev    = "self_ns_dev"
-	fentryVarSelfNsIno    = "self_ns_ino"
-	fentryVarSelfTgid     = "self_tgid"
-	fentryVarUnusedEvent  = "unused_event"
+	fentryMapAccounts               = "accounts"
+	fentryMapCounts                 = "counts"
+	fentryMapEvents                 = "events"
+	fentryMapExemptCgroups          = "exempt_cgroups"
+	fentryMapNames                  = "names"
+	fentryMapOpens                  = "opens"
+	fentryMapPending                = "pending"
+	fentryMapRepeats                = "repeats"
+	fentryMapWatches                = "watches"
+	fentryProgCloneMnt              = "clone_mnt"
+	fentryProgExportfsEncodeInodeFh = "exportfs_encode_inode_fh"
+	fentryProgFileLock              = "file_lock"
+	fentryProgFileOpen              = "file_open"
+	fentryProgFilePermission        = "file_permission"
+	fentryProgFileReceive           = "file_receive"
+	fentryProgFilenameLookupExit    = "filename_lookup_exit"
+	fentryProgInodeCopyUp           = "inode_copy_up"
+	fentryProgInodeFileGetattr      = "inode_file_getattr"
+	fentryProgInodeGetattr          = "inode_getattr"
+	fentryProgInodeGetxattr         = "inode_getxattr"
+	fentryProgInodeListxattr        = "inode_listxattr"
+	fentryProgInodePermissionExit   = "inode_permission_exit"
+	fentryProgInodeRemovexattr      = "inode_removexattr"
+	fentryProgInodeSetxattr         = "inode_setxattr"
+	fentryProgLocksRemoved          = "locks_removed"
+	fentryProgMmapFile              = "mmap_file"
+	fentryProgMoveMount             = "move_mount"
+	fentryProgNotifyChangeExit      = "notify_change_exit"
+	fentryProgPathNotify            = "path_notify"
+	fentryProgPathSymlink           = "path_symlink"
+	fentryProgSbMount               = "sb_mount"
+	fentryProgSbUmount              = "sb_umount"
+	fentryProgVfsLinkExit           = "vfs_link_exit"
+	fentryProgVfsOpen               = "vfs_open"
+	fentryProgVfsRename             = "vfs_rename"
+	fentryProgVfsRenameExit         = "vfs_rename_exit"
+	fentryProgVfsUnlink             = "vfs_unlink"
+	fentryProgVfsUnlinkExit         = "vfs_unlink_exit"
+	fentryVarActive                 = "active"
+	fentryVarAlive                  = "alive"
+	fentryVarEnrol                  = "enrol"
+	fentryVarFilter                 = "filter"
+	fentryVarGeneration             = "generation"
+	fentryVarKindOfSyscall          = "kind_of_syscall"
+	fentryVarLostRingFull           = "lost_ring_full"
+	fentryVarMayProbe               = "may_probe"
+	fentryVarMoved                  = "moved"
+	fentryVarRepeatInterval         = "repeat_interval"
+	fentryVarReportExempt           = "report_exempt"
+	fentryVarRingFullForRepeats     = "ring_full_for_repeats"
+	fentryVarSelf                   = "self"
+	fentryVarUnusedAccount          = "unused_account"
+	fentryVarUnusedCount            = "unused_count"
+	fentryVarUnusedEvent            = "unused_event"
+	fentryVarXattrMoved             = "xattr_moved"
 )
 
 // loadFentry returns the embedded CollectionSpec for fentry.
@@ -94,29 +115,73 @@ type fentrySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type fentryProgramSpecs struct {
-	FileOpen *ebpf.ProgramSpec `ebpf:"file_open"`
+	CloneMnt              *ebpf.ProgramSpec `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh"`
+	FileLock              *ebpf.ProgramSpec `ebpf:"file_lock"`
+	FileOpen              *ebpf.ProgramSpec `ebpf:"file_open"`
+	FilePermission        *ebpf.ProgramSpec `ebpf:"file_permission"`
+	FileReceive           *ebpf.ProgramSpec `ebpf:"file_receive"`
+	FilenameLookupExit    *ebpf.ProgramSpec `ebpf:"filename_lookup_exit"`
+	InodeCopyUp           *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
+	InodeFileGetattr      *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeGetattr          *ebpf.ProgramSpec `ebpf:"inode_getattr"`
+	InodeGetxattr         *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
+	InodeListxattr        *ebpf.ProgramSpec `ebpf:"inode_listxattr"`
+	InodePermissionExit   *ebpf.ProgramSpec `ebpf:"inode_permission_exit"`
+	InodeRemovexattr      *ebpf.ProgramSpec `ebpf:"inode_removexattr"`
+	InodeSetxattr         *ebpf.ProgramSpec `ebpf:"inode_setxattr"`
+	LocksRemoved          *ebpf.ProgramSpec `ebpf:"locks_removed"`
+	MmapFile              *ebpf.ProgramSpec `ebpf:"mmap_file"`
+	MoveMount             *ebpf.ProgramSpec `ebpf:"move_mount"`
+	NotifyChangeExit      *ebpf.ProgramSpec `ebpf:"notify_change_exit"`
+	PathNotify            *ebpf.ProgramSpec `ebpf:"path_notify"`
+	PathSymlink           *ebpf.ProgramSpec `ebpf:"path_symlink"`
+	SbMount               *ebpf.ProgramSpec `ebpf:"sb_mount"`
+	SbUmount              *ebpf.ProgramSpec `ebpf:"sb_umount"`
+	VfsLinkExit           *ebpf.ProgramSpec `ebpf:"vfs_link_exit"`
+	VfsOpen               *ebpf.ProgramSpec `ebpf:"vfs_open"`
+	VfsRename             *ebpf.ProgramSpec `ebpf:"vfs_rename"`
+	VfsRenameExit         *ebpf.ProgramSpec `ebpf:"vfs_rename_exit"`
+	VfsUnlink             *ebpf.ProgramSpec `ebpf:"vfs_unlink"`
+	VfsUnlinkExit         *ebpf.ProgramSpec `ebpf:"vfs_unlink_exit"`
 }
 
 // fentryMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type fentryMapSpecs struct {
-	Counts  *ebpf.MapSpec `ebpf:"counts"`
-	Events  *ebpf.MapSpec `ebpf:"events"`
-	Watches *ebpf.MapSpec `ebpf:"watches"`
+	Accounts      *ebpf.MapSpec `ebpf:"accounts"`
+	Counts        *ebpf.MapSpec `ebpf:"counts"`
+	Events        *ebpf.MapSpec `ebpf:"events"`
+	ExemptCgroups *ebpf.MapSpec `ebpf:"exempt_cgroups"`
+	Names         *ebpf.MapSpec `ebpf:"names"`
+	Opens         *ebpf.MapSpec `ebpf:"opens"`
+	Pending       *ebpf.MapSpec `ebpf:"pending"`
+	Repeats       *ebpf.MapSpec `ebpf:"repeats"`
+	Watches       *ebpf.MapSpec `ebpf:"watches"`
 }
 
 // fentryVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type fentryVariableSpecs struct {
-	Enrol        *ebpf.VariableSpec `ebpf:"enrol"`
-	LostRingFull *ebpf.VariableSpec `ebpf:"lost_ring_full"`
-	ReadArgs     *ebpf.VariableSpec `ebpf:"read_args"`
-	SelfNsDev    *ebpf.VariableSpec `ebpf:"self_ns_dev"`
-	SelfNsIno    *ebpf.VariableSpec `ebpf:"self_ns_ino"`
-	SelfTgid     *ebpf.VariableSpec `ebpf:"self_tgid"`
-	UnusedEvent  *ebpf.VariableSpec `ebpf:"unused_event"`
+	Active             *ebpf.VariableSpec `ebpf:"active"`
+	Alive              *ebpf.VariableSpec `ebpf:"alive"`
+	Enrol              *ebpf.VariableSpec `ebpf:"enrol"`
+	Filter             *ebpf.VariableSpec `ebpf:"filter"`
+	Generation         *ebpf.VariableSpec `ebpf:"generation"`
+	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
+	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
+	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
+	Moved              *ebpf.VariableSpec `ebpf:"moved"`
+	RepeatInterval     *ebpf.VariableSpec `ebpf:"repeat_interval"`
+	ReportExempt       *ebpf.VariableSpec `ebpf:"report_exempt"`
+	RingFullForRepeats *ebpf.VariableSpec `ebpf:"ring_full_for_repeats"`
+	Self               *ebpf.VariableSpec `ebpf:"self"`
+	UnusedAccount      *ebpf.VariableSpec `ebpf:"unused_account"`
+	UnusedCount        *ebpf.VariableSpec `ebpf:"unused_count"`
+	UnusedEvent        *ebpf.VariableSpec `ebpf:"unused_event"`
+	XattrMoved         *ebpf.VariableSpec `ebpf:"xattr_moved"`
 }
 
 // fentryObjects contains all objects after they have been loaded into the kernel.
@@ -139,15 +204,27 @@ func (o *fentryObjects) Close() error {
 //
 // It can be passed to loadFentryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type fentryMaps struct {
-	Counts  *ebpf.Map `ebpf:"counts"`
-	Events  *ebpf.Map `ebpf:"events"`
-	Watches *ebpf.Map `ebpf:"watches"`
+	Accounts      *ebpf.Map `ebpf:"accounts"`
+	Counts        *ebpf.Map `ebpf:"counts"`
+	Events        *ebpf.Map `ebpf:"events"`
+	ExemptCgroups *ebpf.Map `ebpf:"exempt_cgroups"`
+	Names         *ebpf.Map `ebpf:"names"`
+	Opens         *ebpf.Map `ebpf:"opens"`
+	Pending       *ebpf.Map `ebpf:"pending"`
+	Repeats       *ebpf.Map `ebpf:"repeats"`
+	Watches       *ebpf.Map `ebpf:"watches"`
 }
 
 func (m *fentryMaps) Close() error {
 	return _FentryClose(
+		m.Accounts,
 		m.Counts,
 		m.Events,
+		m.ExemptCgroups,
+		m.Names,
+		m.Opens,
+		m.Pending,
+		m.Repeats,
 		m.Watches,
 	)
 }
@@ -156,25 +233,91 @@ func (m *fentryMaps) Close() error {
 //
 // It can be passed to loadFentryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type fentryVariables struct {
-	Enrol        *ebpf.Variable `ebpf:"enrol"`
-	LostRingFull *ebpf.Variable `ebpf:"lost_ring_full"`
-	ReadArgs     *ebpf.Variable `ebpf:"read_args"`
-	SelfNsDev    *ebpf.Variable `ebpf:"self_ns_dev"`
-	SelfNsIno    *ebpf.Variable `ebpf:"self_ns_ino"`
-	SelfTgid     *ebpf.Variable `ebpf:"self_tgid"`
-	UnusedEvent  *ebpf.Variable `ebpf:"unused_event"`
+	Active             *ebpf.Variable `ebpf:"active"`
+	Alive              *ebpf.Variable `ebpf:"alive"`
+	Enrol              *ebpf.Variable `ebpf:"enrol"`
+	Filter             *ebpf.Variable `ebpf:"filter"`
+	Generation         *ebpf.Variable `ebpf:"generation"`
+	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
+	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
+	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
+	Moved              *ebpf.Variable `ebpf:"moved"`
+	RepeatInterval     *ebpf.Variable `ebpf:"repeat_interval"`
+	ReportExempt       *ebpf.Variable `ebpf:"report_exempt"`
+	RingFullForRepeats *ebpf.Variable `ebpf:"ring_full_for_repeats"`
+	Self               *ebpf.Variable `ebpf:"self"`
+	UnusedAccount      *ebpf.Variable `ebpf:"unused_account"`
+	UnusedCount        *ebpf.Variable `ebpf:"unused_count"`
+	UnusedEvent        *ebpf.Variable `ebpf:"unused_event"`
+	XattrMoved         *ebpf.Variable `ebpf:"xattr_moved"`
 }
 
 // fentryPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadFentryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type fentryPrograms struct {
-	FileOpen *ebpf.Program `ebpf:"file_open"`
+	CloneMnt              *ebpf.Program `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh *ebpf.Program `ebpf:"exportfs_encode_inode_fh"`
+	FileLock              *ebpf.Program `ebpf:"file_lock"`
+	FileOpen              *ebpf.Program `ebpf:"file_open"`
+	FilePermission        *ebpf.Program `ebpf:"file_permission"`
+	FileReceive           *ebpf.Program `ebpf:"file_receive"`
+	FilenameLookupExit    *ebpf.Program `ebpf:"filename_lookup_exit"`
+	InodeCopyUp           *ebpf.Program `ebpf:"inode_copy_up"`
+	InodeFileGetattr      *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeGetattr          *ebpf.Program `ebpf:"inode_getattr"`
+	InodeGetxattr         *ebpf.Program `ebpf:"inode_getxattr"`
+	InodeListxattr        *ebpf.Program `ebpf:"inode_listxattr"`
+	InodePermissionExit   *ebpf.Program `ebpf:"inode_permission_exit"`
+	InodeRemovexattr      *ebpf.Program `ebpf:"inode_removexattr"`
+	InodeSetxattr         *ebpf.Program `ebpf:"inode_setxattr"`
+	LocksRemoved          *ebpf.Program `ebpf:"locks_removed"`
+	MmapFile              *ebpf.Program `ebpf:"mmap_file"`
+	MoveMount             *ebpf.Program `ebpf:"move_mount"`
+	NotifyChangeExit      *ebpf.Program `ebpf:"notify_change_exit"`
+	PathNotify            *ebpf.Program `ebpf:"path_notify"`
+	PathSymlink           *ebpf.Program `ebpf:"path_symlink"`
+	SbMount               *ebpf.Program `ebpf:"sb_mount"`
+	SbUmount              *ebpf.Program `ebpf:"sb_umount"`
+	VfsLinkExit           *ebpf.Program `ebpf:"vfs_link_exit"`
+	VfsOpen               *ebpf.Program `ebpf:"vfs_open"`
+	VfsRename             *ebpf.Program `ebpf:"vfs_rename"`
+	VfsRenameExit         *ebpf.Program `ebpf:"vfs_rename_exit"`
+	VfsUnlink             *ebpf.Program `ebpf:"vfs_unlink"`
+	VfsUnlinkExit         *ebpf.Program `ebpf:"vfs_unlink_exit"`
 }
 
 func (p *fentryPrograms) Close() error {
 	return _FentryClose(
+		p.CloneMnt,
+		p.ExportfsEncodeInodeFh,
+		p.FileLock,
 		p.FileOpen,
+		p.FilePermission,
+		p.FileReceive,
+		p.FilenameLookupExit,
+		p.InodeCopyUp,
+		p.InodeFileGetattr,
+		p.InodeGetattr,
+		p.InodeGetxattr,
+		p.InodeListxattr,
+		p.InodePermissionExit,
+		p.InodeRemovexattr,
+		p.InodeSetxattr,
+		p.LocksRemoved,
+		p.MmapFile,
+		p.MoveMount,
+		p.NotifyChangeExit,
+		p.PathNotify,
+		p.PathSymlink,
+		p.SbMount,
+		p.SbUmount,
+		p.VfsLinkExit,
+		p.VfsOpen,
+		p.VfsRename,
+		p.VfsRenameExit,
+		p.VfsUnlink,
+		p.VfsUnlinkExit,
 	)
 }
 

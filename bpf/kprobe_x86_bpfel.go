@@ -8,48 +8,64 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"structs"
 
 	"github.com/cilium/ebpf"
 )
-
-type kprobeCount struct {
-	_    structs.HostLayout
-	Seen uint64
-	Lost uint64
-}
-
-type kprobeEnrolment struct {
-	_         structs.HostLayout
-	Placement uint64
-	Conflict  uint64
-	Tid       uint32
-	Op        uint32
-	Done      uint32
-	Failed    uint32
-}
-
-type kprobeWatch struct {
-	_         structs.HostLayout
-	Placement uint64
-	Flags     uint64
-}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	kprobeMapCounts       = "counts"
-	kprobeMapEvents       = "events"
-	kprobeMapWatches      = "watches"
-	kprobeProgFileOpen    = "file_open"
-	kprobeVarEnrol        = "enrol"
-	kprobeVarLostRingFull = "lost_ring_full"
-	kprobeVarReadArgs     = "read_args"
-	kprobeVarSelfNsDev    = "self_ns_dev"
-	kprobeVarSelfNsIno    = "self_ns_ino"
-	kprobeVarSelfTgid     = "self_tgid"
-	kprobeVarUnusedEvent  = "unused_event"
+	kprobeMapAccounts               = "accounts"
+	kprobeMapCounts                 = "counts"
+	kprobeMapEvents                 = "events"
+	kprobeMapExemptCgroups          = "exempt_cgroups"
+	kprobeMapNames                  = "names"
+	kprobeMapOpens                  = "opens"
+	kprobeMapRepeats                = "repeats"
+	kprobeMapWatches                = "watches"
+	kprobeProgCloneMnt              = "clone_mnt"
+	kprobeProgExportfsEncodeInodeFh = "exportfs_encode_inode_fh"
+	kprobeProgFileLock              = "file_lock"
+	kprobeProgFileOpen              = "file_open"
+	kprobeProgFilePermission        = "file_permission"
+	kprobeProgFileReceive           = "file_receive"
+	kprobeProgInodeCopyUp           = "inode_copy_up"
+	kprobeProgInodeFileGetattr      = "inode_file_getattr"
+	kprobeProgInodeGetattr          = "inode_getattr"
+	kprobeProgInodeGetxattr         = "inode_getxattr"
+	kprobeProgInodeListxattr        = "inode_listxattr"
+	kprobeProgInodeRemovexattr      = "inode_removexattr"
+	kprobeProgInodeSetxattr         = "inode_setxattr"
+	kprobeProgLocksRemoved          = "locks_removed"
+	kprobeProgMmapFile              = "mmap_file"
+	kprobeProgMoveMount             = "move_mount"
+	kprobeProgNotifyChangeExit      = "notify_change_exit"
+	kprobeProgPathNotify            = "path_notify"
+	kprobeProgPathSymlink           = "path_symlink"
+	kprobeProgSbMount               = "sb_mount"
+	kprobeProgSbUmount              = "sb_umount"
+	kprobeProgVfsLinkExit           = "vfs_link_exit"
+	kprobeProgVfsOpen               = "vfs_open"
+	kprobeProgVfsRename             = "vfs_rename"
+	kprobeProgVfsUnlink             = "vfs_unlink"
+	kprobeVarActive                 = "active"
+	kprobeVarAlive                  = "alive"
+	kprobeVarEnrol                  = "enrol"
+	kprobeVarFilter                 = "filter"
+	kprobeVarGeneration             = "generation"
+	kprobeVarKindOfSyscall          = "kind_of_syscall"
+	kprobeVarLostRingFull           = "lost_ring_full"
+	kprobeVarMayProbe               = "may_probe"
+	kprobeVarMoved                  = "moved"
+	kprobeVarRepeatInterval         = "repeat_interval"
+	kprobeVarReportExempt           = "report_exempt"
+	kprobeVarRingFullForRepeats     = "ring_full_for_repeats"
+	kprobeVarSelf                   = "self"
+	kprobeVarUnusedAccount          = "unused_account"
+	kprobeVarUnusedCount            = "unused_count"
+	kprobeVarUnusedEvent            = "unused_event"
+	kprobeVarXattrMoved             = "xattr_moved"
 )
 
 // loadKprobe returns the embedded CollectionSpec for kprobe.
@@ -94,29 +110,68 @@ type kprobeSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kprobeProgramSpecs struct {
-	FileOpen *ebpf.ProgramSpec `ebpf:"file_open"`
+	CloneMnt              *ebpf.ProgramSpec `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh"`
+	FileLock              *ebpf.ProgramSpec `ebpf:"file_lock"`
+	FileOpen              *ebpf.ProgramSpec `ebpf:"file_open"`
+	FilePermission        *ebpf.ProgramSpec `ebpf:"file_permission"`
+	FileReceive           *ebpf.ProgramSpec `ebpf:"file_receive"`
+	InodeCopyUp           *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
+	InodeFileGetattr      *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeGetattr          *ebpf.ProgramSpec `ebpf:"inode_getattr"`
+	InodeGetxattr         *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
+	InodeListxattr        *ebpf.ProgramSpec `ebpf:"inode_listxattr"`
+	InodeRemovexattr      *ebpf.ProgramSpec `ebpf:"inode_removexattr"`
+	InodeSetxattr         *ebpf.ProgramSpec `ebpf:"inode_setxattr"`
+	LocksRemoved          *ebpf.ProgramSpec `ebpf:"locks_removed"`
+	MmapFile              *ebpf.ProgramSpec `ebpf:"mmap_file"`
+	MoveMount             *ebpf.ProgramSpec `ebpf:"move_mount"`
+	NotifyChangeExit      *ebpf.ProgramSpec `ebpf:"notify_change_exit"`
+	PathNotify            *ebpf.ProgramSpec `ebpf:"path_notify"`
+	PathSymlink           *ebpf.ProgramSpec `ebpf:"path_symlink"`
+	SbMount               *ebpf.ProgramSpec `ebpf:"sb_mount"`
+	SbUmount              *ebpf.ProgramSpec `ebpf:"sb_umount"`
+	VfsLinkExit           *ebpf.ProgramSpec `ebpf:"vfs_link_exit"`
+	VfsOpen               *ebpf.ProgramSpec `ebpf:"vfs_open"`
+	VfsRename             *ebpf.ProgramSpec `ebpf:"vfs_rename"`
+	VfsUnlink             *ebpf.ProgramSpec `ebpf:"vfs_unlink"`
 }
 
 // kprobeMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kprobeMapSpecs struct {
-	Counts  *ebpf.MapSpec `ebpf:"counts"`
-	Events  *ebpf.MapSpec `ebpf:"events"`
-	Watches *ebpf.MapSpec `ebpf:"watches"`
+	Accounts      *ebpf.MapSpec `ebpf:"accounts"`
+	Counts        *ebpf.MapSpec `ebpf:"counts"`
+	Events        *ebpf.MapSpec `ebpf:"events"`
+	ExemptCgroups *ebpf.MapSpec `ebpf:"exempt_cgroups"`
+	Names         *ebpf.MapSpec `ebpf:"names"`
+	Opens         *ebpf.MapSpec `ebpf:"opens"`
+	Repeats       *ebpf.MapSpec `ebpf:"repeats"`
+	Watches       *ebpf.MapSpec `ebpf:"watches"`
 }
 
 // kprobeVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kprobeVariableSpecs struct {
-	Enrol        *ebpf.VariableSpec `ebpf:"enrol"`
-	LostRingFull *ebpf.VariableSpec `ebpf:"lost_ring_full"`
-	ReadArgs     *ebpf.VariableSpec `ebpf:"read_args"`
-	SelfNsDev    *ebpf.VariableSpec `ebpf:"self_ns_dev"`
-	SelfNsIno    *ebpf.VariableSpec `ebpf:"self_ns_ino"`
-	SelfTgid     *ebpf.VariableSpec `ebpf:"self_tgid"`
-	UnusedEvent  *ebpf.VariableSpec `ebpf:"unused_event"`
+	Active             *ebpf.VariableSpec `ebpf:"active"`
+	Alive              *ebpf.VariableSpec `ebpf:"alive"`
+	Enrol              *ebpf.VariableSpec `ebpf:"enrol"`
+	Filter             *ebpf.VariableSpec `ebpf:"filter"`
+	Generation         *ebpf.VariableSpec `ebpf:"generation"`
+	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
+	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
+	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
+	Moved              *ebpf.VariableSpec `ebpf:"moved"`
+	RepeatInterval     *ebpf.VariableSpec `ebpf:"repeat_interval"`
+	ReportExempt       *ebpf.VariableSpec `ebpf:"report_exempt"`
+	RingFullForRepeats *ebpf.VariableSpec `ebpf:"ring_full_for_repeats"`
+	Self               *ebpf.VariableSpec `ebpf:"self"`
+	UnusedAccount      *ebpf.VariableSpec `ebpf:"unused_account"`
+	UnusedCount        *ebpf.VariableSpec `ebpf:"unused_count"`
+	UnusedEvent        *ebpf.VariableSpec `ebpf:"unused_event"`
+	XattrMoved         *ebpf.VariableSpec `ebpf:"xattr_moved"`
 }
 
 // kprobeObjects contains all objects after they have been loaded into the kernel.
@@ -139,15 +194,25 @@ func (o *kprobeObjects) Close() error {
 //
 // It can be passed to loadKprobeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kprobeMaps struct {
-	Counts  *ebpf.Map `ebpf:"counts"`
-	Events  *ebpf.Map `ebpf:"events"`
-	Watches *ebpf.Map `ebpf:"watches"`
+	Accounts      *ebpf.Map `ebpf:"accounts"`
+	Counts        *ebpf.Map `ebpf:"counts"`
+	Events        *ebpf.Map `ebpf:"events"`
+	ExemptCgroups *ebpf.Map `ebpf:"exempt_cgroups"`
+	Names         *ebpf.Map `ebpf:"names"`
+	Opens         *ebpf.Map `ebpf:"opens"`
+	Repeats       *ebpf.Map `ebpf:"repeats"`
+	Watches       *ebpf.Map `ebpf:"watches"`
 }
 
 func (m *kprobeMaps) Close() error {
 	return _KprobeClose(
+		m.Accounts,
 		m.Counts,
 		m.Events,
+		m.ExemptCgroups,
+		m.Names,
+		m.Opens,
+		m.Repeats,
 		m.Watches,
 	)
 }
@@ -156,25 +221,83 @@ func (m *kprobeMaps) Close() error {
 //
 // It can be passed to loadKprobeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kprobeVariables struct {
-	Enrol        *ebpf.Variable `ebpf:"enrol"`
-	LostRingFull *ebpf.Variable `ebpf:"lost_ring_full"`
-	ReadArgs     *ebpf.Variable `ebpf:"read_args"`
-	SelfNsDev    *ebpf.Variable `ebpf:"self_ns_dev"`
-	SelfNsIno    *ebpf.Variable `ebpf:"self_ns_ino"`
-	SelfTgid     *ebpf.Variable `ebpf:"self_tgid"`
-	UnusedEvent  *ebpf.Variable `ebpf:"unused_event"`
+	Active             *ebpf.Variable `ebpf:"active"`
+	Alive              *ebpf.Variable `ebpf:"alive"`
+	Enrol              *ebpf.Variable `ebpf:"enrol"`
+	Filter             *ebpf.Variable `ebpf:"filter"`
+	Generation         *ebpf.Variable `ebpf:"generation"`
+	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
+	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
+	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
+	Moved              *ebpf.Variable `ebpf:"moved"`
+	RepeatInterval     *ebpf.Variable `ebpf:"repeat_interval"`
+	ReportExempt       *ebpf.Variable `ebpf:"report_exempt"`
+	RingFullForRepeats *ebpf.Variable `ebpf:"ring_full_for_repeats"`
+	Self               *ebpf.Variable `ebpf:"self"`
+	UnusedAccount      *ebpf.Variable `ebpf:"unused_account"`
+	UnusedCount        *ebpf.Variable `ebpf:"unused_count"`
+	UnusedEvent        *ebpf.Variable `ebpf:"unused_event"`
+	XattrMoved         *ebpf.Variable `ebpf:"xattr_moved"`
 }
 
 // kprobePrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadKprobeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kprobePrograms struct {
-	FileOpen *ebpf.Program `ebpf:"file_open"`
+	CloneMnt              *ebpf.Program `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh *ebpf.Program `ebpf:"exportfs_encode_inode_fh"`
+	FileLock              *ebpf.Program `ebpf:"file_lock"`
+	FileOpen              *ebpf.Program `ebpf:"file_open"`
+	FilePermission        *ebpf.Program `ebpf:"file_permission"`
+	FileReceive           *ebpf.Program `ebpf:"file_receive"`
+	InodeCopyUp           *ebpf.Program `ebpf:"inode_copy_up"`
+	InodeFileGetattr      *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeGetattr          *ebpf.Program `ebpf:"inode_getattr"`
+	InodeGetxattr         *ebpf.Program `ebpf:"inode_getxattr"`
+	InodeListxattr        *ebpf.Program `ebpf:"inode_listxattr"`
+	InodeRemovexattr      *ebpf.Program `ebpf:"inode_removexattr"`
+	InodeSetxattr         *ebpf.Program `ebpf:"inode_setxattr"`
+	LocksRemoved          *ebpf.Program `ebpf:"locks_removed"`
+	MmapFile              *ebpf.Program `ebpf:"mmap_file"`
+	MoveMount             *ebpf.Program `ebpf:"move_mount"`
+	NotifyChangeExit      *ebpf.Program `ebpf:"notify_change_exit"`
+	PathNotify            *ebpf.Program `ebpf:"path_notify"`
+	PathSymlink           *ebpf.Program `ebpf:"path_symlink"`
+	SbMount               *ebpf.Program `ebpf:"sb_mount"`
+	SbUmount              *ebpf.Program `ebpf:"sb_umount"`
+	VfsLinkExit           *ebpf.Program `ebpf:"vfs_link_exit"`
+	VfsOpen               *ebpf.Program `ebpf:"vfs_open"`
+	VfsRename             *ebpf.Program `ebpf:"vfs_rename"`
+	VfsUnlink             *ebpf.Program `ebpf:"vfs_unlink"`
 }
 
 func (p *kprobePrograms) Close() error {
 	return _KprobeClose(
+		p.CloneMnt,
+		p.ExportfsEncodeInodeFh,
+		p.FileLock,
 		p.FileOpen,
+		p.FilePermission,
+		p.FileReceive,
+		p.InodeCopyUp,
+		p.InodeFileGetattr,
+		p.InodeGetattr,
+		p.InodeGetxattr,
+		p.InodeListxattr,
+		p.InodeRemovexattr,
+		p.InodeSetxattr,
+		p.LocksRemoved,
+		p.MmapFile,
+		p.MoveMount,
+		p.NotifyChangeExit,
+		p.PathNotify,
+		p.PathSymlink,
+		p.SbMount,
+		p.SbUmount,
+		p.VfsLinkExit,
+		p.VfsOpen,
+		p.VfsRename,
+		p.VfsUnlink,
 	)
 }
 

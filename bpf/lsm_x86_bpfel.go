@@ -13,10 +13,18 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type lsmAccount struct {
+	_         structs.HostLayout
+	Delivered [23]uint64
+	Coalesced [23]uint64
+	Lost      [23]uint64
+}
+
 type lsmCount struct {
-	_    structs.HostLayout
-	Seen uint64
-	Lost uint64
+	_      structs.HostLayout
+	Seen   [23]uint64
+	Lost   [23]uint64
+	Exempt uint64
 }
 
 type lsmEnrolment struct {
@@ -25,8 +33,10 @@ type lsmEnrolment struct {
 	Conflict  uint64
 	Tid       uint32
 	Op        uint32
+	Flags     uint32
 	Done      uint32
 	Failed    uint32
+	Unused    uint32
 }
 
 type lsmEvent struct {
@@ -38,6 +48,12 @@ type lsmEvent struct {
 	EntryStartTime  uint64
 	CgroupId        uint64
 	Inode           uint64
+	Total           uint64
+	Handle          uint64
+	OpenTime        uint64
+	Reads           uint64
+	Writes          uint64
+	Capabilities    uint64
 	Pid             uint32
 	Tid             uint32
 	ParentPid       uint32
@@ -53,38 +69,133 @@ type lsmEvent struct {
 	FileMode        uint32
 	Dev             uint32
 	Generation      uint32
+	MntNs           uint32
+	PidNs           uint32
+	NetNs           uint32
+	UserNs          uint32
+	CgroupNs        uint32
+	Bits            uint16
+	Err             uint16
 	ExeLen          uint16
 	ArgsLen         uint16
+	CwdLen          uint16
+	DetailLen       uint16
 	Version         uint8
 	Kind            uint8
-	Bits            uint8
-	Reserved        [5]uint8
+	Variant         uint8
+	Actor           uint8
+	Ancestors       uint8
+	Reserved        [7]uint8
 	Comm            [16]uint8
-	Exe             [1024]uint8
-	Args            [1024]uint8
+	Ancestor        [8]struct {
+		_         structs.HostLayout
+		StartTime uint64
+		Pid       uint32
+		Unused    uint32
+		Comm      [16]uint8
+	}
+	Exe    [1024]uint8
+	Args   [1024]uint8
+	Cwd    [512]uint8
+	Detail [256]uint8
+}
+
+type lsmIdentity struct {
+	_         structs.HostLayout
+	NsDev     uint64
+	NsIno     uint64
+	StartTime uint64
+	NsTgid    uint32
+	Tgid      uint32
+}
+
+type lsmRepeat struct {
+	_     structs.HostLayout
+	Total uint64
+	Told  uint64
+	Last  uint64
+	Held  uint64
+}
+
+type lsmRepeatKey struct {
+	_         structs.HostLayout
+	Placement uint64
+	StartTime uint64
+	Pid       uint32
+	Kind      uint8
+	Variant   uint8
+	Unused    [2]uint8
 }
 
 type lsmWatch struct {
-	_         structs.HostLayout
-	Placement uint64
-	Flags     uint64
+	_          structs.HostLayout
+	Placement  uint64
+	Ino        uint64
+	Dev        uint32
+	Generation uint32
+	Flags      uint32
+	Slot       uint32
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	lsmMapCounts       = "counts"
-	lsmMapEvents       = "events"
-	lsmMapWatches      = "watches"
-	lsmProgFileOpen    = "file_open"
-	lsmVarEnrol        = "enrol"
-	lsmVarLostRingFull = "lost_ring_full"
-	lsmVarReadArgs     = "read_args"
-	lsmVarSelfNsDev    = "self_ns_dev"
-	lsmVarSelfNsIno    = "self_ns_ino"
-	lsmVarSelfTgid     = "self_tgid"
-	lsmVarUnusedEvent  = "unused_event"
+	lsmMapAccounts               = "accounts"
+	lsmMapCounts                 = "counts"
+	lsmMapEvents                 = "events"
+	lsmMapExemptCgroups          = "exempt_cgroups"
+	lsmMapNames                  = "names"
+	lsmMapOpens                  = "opens"
+	lsmMapPending                = "pending"
+	lsmMapRepeats                = "repeats"
+	lsmMapWatches                = "watches"
+	lsmProgCloneMnt              = "clone_mnt"
+	lsmProgExportfsEncodeInodeFh = "exportfs_encode_inode_fh"
+	lsmProgFileLock              = "file_lock"
+	lsmProgFileOpen              = "file_open"
+	lsmProgFilePermission        = "file_permission"
+	lsmProgFileReceive           = "file_receive"
+	lsmProgFilenameLookupExit    = "filename_lookup_exit"
+	lsmProgInodeCopyUp           = "inode_copy_up"
+	lsmProgInodeFileGetattr      = "inode_file_getattr"
+	lsmProgInodeGetattr          = "inode_getattr"
+	lsmProgInodeGetxattr         = "inode_getxattr"
+	lsmProgInodeListxattr        = "inode_listxattr"
+	lsmProgInodePermissionExit   = "inode_permission_exit"
+	lsmProgInodeRemovexattr      = "inode_removexattr"
+	lsmProgInodeSetxattr         = "inode_setxattr"
+	lsmProgLocksRemoved          = "locks_removed"
+	lsmProgMmapFile              = "mmap_file"
+	lsmProgMoveMount             = "move_mount"
+	lsmProgNotifyChangeExit      = "notify_change_exit"
+	lsmProgPathNotify            = "path_notify"
+	lsmProgPathSymlink           = "path_symlink"
+	lsmProgSbMount               = "sb_mount"
+	lsmProgSbUmount              = "sb_umount"
+	lsmProgVfsLinkExit           = "vfs_link_exit"
+	lsmProgVfsOpen               = "vfs_open"
+	lsmProgVfsRename             = "vfs_rename"
+	lsmProgVfsRenameExit         = "vfs_rename_exit"
+	lsmProgVfsUnlink             = "vfs_unlink"
+	lsmProgVfsUnlinkExit         = "vfs_unlink_exit"
+	lsmVarActive                 = "active"
+	lsmVarAlive                  = "alive"
+	lsmVarEnrol                  = "enrol"
+	lsmVarFilter                 = "filter"
+	lsmVarGeneration             = "generation"
+	lsmVarKindOfSyscall          = "kind_of_syscall"
+	lsmVarLostRingFull           = "lost_ring_full"
+	lsmVarMayProbe               = "may_probe"
+	lsmVarMoved                  = "moved"
+	lsmVarRepeatInterval         = "repeat_interval"
+	lsmVarReportExempt           = "report_exempt"
+	lsmVarRingFullForRepeats     = "ring_full_for_repeats"
+	lsmVarSelf                   = "self"
+	lsmVarUnusedAccount          = "unused_account"
+	lsmVarUnusedCount            = "unused_count"
+	lsmVarUnusedEvent            = "unused_event"
+	lsmVarXattrMoved             = "xattr_moved"
 )
 
 // loadLsm returns the embedded CollectionSpec for lsm.
@@ -129,29 +240,73 @@ type lsmSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type lsmProgramSpecs struct {
-	FileOpen *ebpf.ProgramSpec `ebpf:"file_open"`
+	CloneMnt              *ebpf.ProgramSpec `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh"`
+	FileLock              *ebpf.ProgramSpec `ebpf:"file_lock"`
+	FileOpen              *ebpf.ProgramSpec `ebpf:"file_open"`
+	FilePermission        *ebpf.ProgramSpec `ebpf:"file_permission"`
+	FileReceive           *ebpf.ProgramSpec `ebpf:"file_receive"`
+	FilenameLookupExit    *ebpf.ProgramSpec `ebpf:"filename_lookup_exit"`
+	InodeCopyUp           *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
+	InodeFileGetattr      *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeGetattr          *ebpf.ProgramSpec `ebpf:"inode_getattr"`
+	InodeGetxattr         *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
+	InodeListxattr        *ebpf.ProgramSpec `ebpf:"inode_listxattr"`
+	InodePermissionExit   *ebpf.ProgramSpec `ebpf:"inode_permission_exit"`
+	InodeRemovexattr      *ebpf.ProgramSpec `ebpf:"inode_removexattr"`
+	InodeSetxattr         *ebpf.ProgramSpec `ebpf:"inode_setxattr"`
+	LocksRemoved          *ebpf.ProgramSpec `ebpf:"locks_removed"`
+	MmapFile              *ebpf.ProgramSpec `ebpf:"mmap_file"`
+	MoveMount             *ebpf.ProgramSpec `ebpf:"move_mount"`
+	NotifyChangeExit      *ebpf.ProgramSpec `ebpf:"notify_change_exit"`
+	PathNotify            *ebpf.ProgramSpec `ebpf:"path_notify"`
+	PathSymlink           *ebpf.ProgramSpec `ebpf:"path_symlink"`
+	SbMount               *ebpf.ProgramSpec `ebpf:"sb_mount"`
+	SbUmount              *ebpf.ProgramSpec `ebpf:"sb_umount"`
+	VfsLinkExit           *ebpf.ProgramSpec `ebpf:"vfs_link_exit"`
+	VfsOpen               *ebpf.ProgramSpec `ebpf:"vfs_open"`
+	VfsRename             *ebpf.ProgramSpec `ebpf:"vfs_rename"`
+	VfsRenameExit         *ebpf.ProgramSpec `ebpf:"vfs_rename_exit"`
+	VfsUnlink             *ebpf.ProgramSpec `ebpf:"vfs_unlink"`
+	VfsUnlinkExit         *ebpf.ProgramSpec `ebpf:"vfs_unlink_exit"`
 }
 
 // lsmMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type lsmMapSpecs struct {
-	Counts  *ebpf.MapSpec `ebpf:"counts"`
-	Events  *ebpf.MapSpec `ebpf:"events"`
-	Watches *ebpf.MapSpec `ebpf:"watches"`
+	Accounts      *ebpf.MapSpec `ebpf:"accounts"`
+	Counts        *ebpf.MapSpec `ebpf:"counts"`
+	Events        *ebpf.MapSpec `ebpf:"events"`
+	ExemptCgroups *ebpf.MapSpec `ebpf:"exempt_cgroups"`
+	Names         *ebpf.MapSpec `ebpf:"names"`
+	Opens         *ebpf.MapSpec `ebpf:"opens"`
+	Pending       *ebpf.MapSpec `ebpf:"pending"`
+	Repeats       *ebpf.MapSpec `ebpf:"repeats"`
+	Watches       *ebpf.MapSpec `ebpf:"watches"`
 }
 
 // lsmVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type lsmVariableSpecs struct {
-	Enrol        *ebpf.VariableSpec `ebpf:"enrol"`
-	LostRingFull *ebpf.VariableSpec `ebpf:"lost_ring_full"`
-	ReadArgs     *ebpf.VariableSpec `ebpf:"read_args"`
-	SelfNsDev    *ebpf.VariableSpec `ebpf:"self_ns_dev"`
-	SelfNsIno    *ebpf.VariableSpec `ebpf:"self_ns_ino"`
-	SelfTgid     *ebpf.VariableSpec `ebpf:"self_tgid"`
-	UnusedEvent  *ebpf.VariableSpec `ebpf:"unused_event"`
+	Active             *ebpf.VariableSpec `ebpf:"active"`
+	Alive              *ebpf.VariableSpec `ebpf:"alive"`
+	Enrol              *ebpf.VariableSpec `ebpf:"enrol"`
+	Filter             *ebpf.VariableSpec `ebpf:"filter"`
+	Generation         *ebpf.VariableSpec `ebpf:"generation"`
+	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
+	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
+	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
+	Moved              *ebpf.VariableSpec `ebpf:"moved"`
+	RepeatInterval     *ebpf.VariableSpec `ebpf:"repeat_interval"`
+	ReportExempt       *ebpf.VariableSpec `ebpf:"report_exempt"`
+	RingFullForRepeats *ebpf.VariableSpec `ebpf:"ring_full_for_repeats"`
+	Self               *ebpf.VariableSpec `ebpf:"self"`
+	UnusedAccount      *ebpf.VariableSpec `ebpf:"unused_account"`
+	UnusedCount        *ebpf.VariableSpec `ebpf:"unused_count"`
+	UnusedEvent        *ebpf.VariableSpec `ebpf:"unused_event"`
+	XattrMoved         *ebpf.VariableSpec `ebpf:"xattr_moved"`
 }
 
 // lsmObjects contains all objects after they have been loaded into the kernel.
@@ -174,15 +329,27 @@ func (o *lsmObjects) Close() error {
 //
 // It can be passed to loadLsmObjects or ebpf.CollectionSpec.LoadAndAssign.
 type lsmMaps struct {
-	Counts  *ebpf.Map `ebpf:"counts"`
-	Events  *ebpf.Map `ebpf:"events"`
-	Watches *ebpf.Map `ebpf:"watches"`
+	Accounts      *ebpf.Map `ebpf:"accounts"`
+	Counts        *ebpf.Map `ebpf:"counts"`
+	Events        *ebpf.Map `ebpf:"events"`
+	ExemptCgroups *ebpf.Map `ebpf:"exempt_cgroups"`
+	Names         *ebpf.Map `ebpf:"names"`
+	Opens         *ebpf.Map `ebpf:"opens"`
+	Pending       *ebpf.Map `ebpf:"pending"`
+	Repeats       *ebpf.Map `ebpf:"repeats"`
+	Watches       *ebpf.Map `ebpf:"watches"`
 }
 
 func (m *lsmMaps) Close() error {
 	return _LsmClose(
+		m.Accounts,
 		m.Counts,
 		m.Events,
+		m.ExemptCgroups,
+		m.Names,
+		m.Opens,
+		m.Pending,
+		m.Repeats,
 		m.Watches,
 	)
 }
@@ -191,25 +358,91 @@ func (m *lsmMaps) Close() error {
 //
 // It can be passed to loadLsmObjects or ebpf.CollectionSpec.LoadAndAssign.
 type lsmVariables struct {
-	Enrol        *ebpf.Variable `ebpf:"enrol"`
-	LostRingFull *ebpf.Variable `ebpf:"lost_ring_full"`
-	ReadArgs     *ebpf.Variable `ebpf:"read_args"`
-	SelfNsDev    *ebpf.Variable `ebpf:"self_ns_dev"`
-	SelfNsIno    *ebpf.Variable `ebpf:"self_ns_ino"`
-	SelfTgid     *ebpf.Variable `ebpf:"self_tgid"`
-	UnusedEvent  *ebpf.Variable `ebpf:"unused_event"`
+	Active             *ebpf.Variable `ebpf:"active"`
+	Alive              *ebpf.Variable `ebpf:"alive"`
+	Enrol              *ebpf.Variable `ebpf:"enrol"`
+	Filter             *ebpf.Variable `ebpf:"filter"`
+	Generation         *ebpf.Variable `ebpf:"generation"`
+	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
+	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
+	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
+	Moved              *ebpf.Variable `ebpf:"moved"`
+	RepeatInterval     *ebpf.Variable `ebpf:"repeat_interval"`
+	ReportExempt       *ebpf.Variable `ebpf:"report_exempt"`
+	RingFullForRepeats *ebpf.Variable `ebpf:"ring_full_for_repeats"`
+	Self               *ebpf.Variable `ebpf:"self"`
+	UnusedAccount      *ebpf.Variable `ebpf:"unused_account"`
+	UnusedCount        *ebpf.Variable `ebpf:"unused_count"`
+	UnusedEvent        *ebpf.Variable `ebpf:"unused_event"`
+	XattrMoved         *ebpf.Variable `ebpf:"xattr_moved"`
 }
 
 // lsmPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadLsmObjects or ebpf.CollectionSpec.LoadAndAssign.
 type lsmPrograms struct {
-	FileOpen *ebpf.Program `ebpf:"file_open"`
+	CloneMnt              *ebpf.Program `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh *ebpf.Program `ebpf:"exportfs_encode_inode_fh"`
+	FileLock              *ebpf.Program `ebpf:"file_lock"`
+	FileOpen              *ebpf.Program `ebpf:"file_open"`
+	FilePermission        *ebpf.Program `ebpf:"file_permission"`
+	FileReceive           *ebpf.Program `ebpf:"file_receive"`
+	FilenameLookupExit    *ebpf.Program `ebpf:"filename_lookup_exit"`
+	InodeCopyUp           *ebpf.Program `ebpf:"inode_copy_up"`
+	InodeFileGetattr      *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeGetattr          *ebpf.Program `ebpf:"inode_getattr"`
+	InodeGetxattr         *ebpf.Program `ebpf:"inode_getxattr"`
+	InodeListxattr        *ebpf.Program `ebpf:"inode_listxattr"`
+	InodePermissionExit   *ebpf.Program `ebpf:"inode_permission_exit"`
+	InodeRemovexattr      *ebpf.Program `ebpf:"inode_removexattr"`
+	InodeSetxattr         *ebpf.Program `ebpf:"inode_setxattr"`
+	LocksRemoved          *ebpf.Program `ebpf:"locks_removed"`
+	MmapFile              *ebpf.Program `ebpf:"mmap_file"`
+	MoveMount             *ebpf.Program `ebpf:"move_mount"`
+	NotifyChangeExit      *ebpf.Program `ebpf:"notify_change_exit"`
+	PathNotify            *ebpf.Program `ebpf:"path_notify"`
+	PathSymlink           *ebpf.Program `ebpf:"path_symlink"`
+	SbMount               *ebpf.Program `ebpf:"sb_mount"`
+	SbUmount              *ebpf.Program `ebpf:"sb_umount"`
+	VfsLinkExit           *ebpf.Program `ebpf:"vfs_link_exit"`
+	VfsOpen               *ebpf.Program `ebpf:"vfs_open"`
+	VfsRename             *ebpf.Program `ebpf:"vfs_rename"`
+	VfsRenameExit         *ebpf.Program `ebpf:"vfs_rename_exit"`
+	VfsUnlink             *ebpf.Program `ebpf:"vfs_unlink"`
+	VfsUnlinkExit         *ebpf.Program `ebpf:"vfs_unlink_exit"`
 }
 
 func (p *lsmPrograms) Close() error {
 	return _LsmClose(
+		p.CloneMnt,
+		p.ExportfsEncodeInodeFh,
+		p.FileLock,
 		p.FileOpen,
+		p.FilePermission,
+		p.FileReceive,
+		p.FilenameLookupExit,
+		p.InodeCopyUp,
+		p.InodeFileGetattr,
+		p.InodeGetattr,
+		p.InodeGetxattr,
+		p.InodeListxattr,
+		p.InodePermissionExit,
+		p.InodeRemovexattr,
+		p.InodeSetxattr,
+		p.LocksRemoved,
+		p.MmapFile,
+		p.MoveMount,
+		p.NotifyChangeExit,
+		p.PathNotify,
+		p.PathSymlink,
+		p.SbMount,
+		p.SbUmount,
+		p.VfsLinkExit,
+		p.VfsOpen,
+		p.VfsRename,
+		p.VfsRenameExit,
+		p.VfsUnlink,
+		p.VfsUnlinkExit,
 	)
 }
 

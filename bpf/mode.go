@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Mode is a way to attach at security_file_open.
@@ -16,6 +17,8 @@ const (
 	ModeLSM    Mode = "lsm"
 	ModeFentry Mode = "fentry"
 	ModeKprobe Mode = "kprobe"
+	// ModeFanotify is no eBPF at all and not of this package: internal/fanotify.
+	ModeFanotify Mode = "fanotify"
 )
 
 // Modes returns the modes that attach, best first. On a kernel that preempts
@@ -50,7 +53,8 @@ var (
 	ErrUnsupported = errors.New("needs Linux on amd64 or arm64")
 	// ErrFlushed ends a series of Reads after Flush.
 	ErrFlushed = errors.New("events flushed")
-	// ErrNotRegular: only regular files can be watched.
+	// ErrNotRegular: only regular files can be watched, and the directories that
+	// hold them.
 	ErrNotRegular = errors.New("not a regular file")
 	// ErrTooMany: MaxWatches are set.
 	ErrTooMany = errors.New("no room for another watch")
@@ -78,6 +82,8 @@ type Attempt struct {
 	Mode Mode
 	Err  error
 	Note string
+	// Coverage is that of a mode that Probe found to work: see Sensor.Coverage.
+	Coverage []KindSupport
 }
 
 // OpenError says why none of the modes could be had.
@@ -113,16 +119,54 @@ type DecodeError struct {
 
 func (e *DecodeError) Error() string { return "event record: " + e.Reason }
 
+// Tier says how much a sensor may cost those who touch no token.
+type Tier string
+
+// The tiers. Their text is what command lines and configuration say.
+const (
+	// TierDefault sees what can be seen at almost no cost.
+	TierDefault Tier = "default"
+	// TierRecon also sees O_PATH, readlink(2), access(2) and what the mode of a
+	// file forbids, from functions that run in nearly every system call with a
+	// path.
+	TierRecon Tier = "recon"
+)
+
+// Tiers returns the tiers, the cheapest first.
+func Tiers() []Tier { return []Tier{TierDefault, TierRecon} }
+
+// ParseTier accepts the text of a tier; an empty text is TierDefault.
+func ParseTier(s string) (Tier, error) {
+	switch t := Tier(s); t {
+	case "":
+		return TierDefault, nil
+	case TierDefault, TierRecon:
+		return t, nil
+	default:
+		return "", fmt.Errorf("tier %q: want default or recon", s)
+	}
+}
+
 // Options set the size of a sensor. The zero value means the defaults.
 type Options struct {
 	// Mode to attach in; ModeAuto if empty.
 	Mode Mode
+	// Tier is TierDefault if empty.
+	Tier Tier
+	// Pin is a directory of a bpf file system under which programs and maps are
+	// pinned, so that they go on when this process ends and the next one takes
+	// them over; not pinned if empty. One sensor at a time may use it.
+	Pin string
+	// RepeatInterval is how often repeats by the same process are told; 1 s if
+	// zero.
+	RepeatInterval time.Duration
+	// ReportExempt makes the touches by exempt actors events, of ActorAllowed,
+	// instead of only counting them.
+	ReportExempt bool
 	// RingBytes is the size of the event ring, rounded up to a power of two of
 	// at least one page; 4 MiB if zero, 1 GiB at most. An event takes 2.2 KiB.
 	RingBytes int
 	// MaxWatches bounds the watches at a time; 16384 if zero, 1<<20 at most.
-	// fentry and kprobe take 144 bytes of kernel memory each in advance, LSM
-	// about as much for each watch that is set.
 	MaxWatches int
 }
 
@@ -139,6 +183,15 @@ func (o Options) withDefaults() (Options, error) {
 		return o, err
 	}
 	o.Mode = mode
+	if o.Tier, err = ParseTier(string(o.Tier)); err != nil {
+		return o, err
+	}
+	if o.RepeatInterval == 0 {
+		o.RepeatInterval = time.Second
+	}
+	if o.RepeatInterval < 0 {
+		return o, fmt.Errorf("repeat interval %v: want more than zero", o.RepeatInterval)
+	}
 	if o.RingBytes == 0 {
 		o.RingBytes = defaultRingBytes
 	}
@@ -154,10 +207,20 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// Count is what the kernel counted for one placement.
+// Count is what the kernel counted for one placement, by kind.
 type Count struct {
-	// Seen are all touches, Lost those of them for which the ring had no room.
-	Seen, Lost uint64
+	// Seen are all touches; Lost those of them whose event found no room in the
+	// ring although it was a process's first or due.
+	Seen, Lost [Kinds]uint64
+	// Exempt are the touches by exempt actors, which are not in Seen.
+	Exempt uint64
+}
+
+// Account is what user space made of a placement's touches, kept beside the
+// kernel's counters so that it outlives the process: Seen = Delivered +
+// Coalesced + Lost once everything has been read.
+type Account struct {
+	Delivered, Coalesced, Lost [Kinds]uint64
 }
 
 // The causes in Stats.Lost.
@@ -169,6 +232,14 @@ const (
 	// an upper bound of what was lost.
 	LostRecursion = "recursion"
 )
+
+// Resumed describes what an earlier process left in Options.Pin.
+type Resumed struct {
+	// Since is when that process last gave a sign of life, since boot.
+	Since time.Duration
+	// Placements are those that were being watched.
+	Placements int
+}
 
 // Stats are counters since Open.
 type Stats struct {

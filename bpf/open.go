@@ -5,22 +5,21 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"os"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/features"
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
-// Open loads and attaches a program in the mode that the options name, or in
-// the first that works, and proves that it runs. It needs CAP_BPF, CAP_PERFMON
+// Open loads and attaches the programs in the mode that the options name, or in
+// the first that works, and proves that they run. It needs CAP_BPF, CAP_PERFMON
 // and, before 5.11, CAP_SYS_RESOURCE to lift the limit on locked memory.
+//
+// With Options.Pin it takes over what an earlier process left there: see
+// [Sensor.Resumed].
 //
 // The error is an *OpenError when modes were tried; ErrNoBTF before that.
 func Open(o Options) (*Sensor, error) {
@@ -49,21 +48,24 @@ func Open(o Options) (*Sensor, error) {
 }
 
 // Probe tries every mode for real, in the order of ModeAuto on this kernel, and
-// leaves none attached. It takes the limits of o; o.Mode plays no part.
+// leaves none attached. It takes the limits of o; o.Mode and o.Pin play no part.
 func Probe(o Options) []Attempt {
 	preempts := kernelPreempts()
 	attempts := make([]Attempt, 0, len(Modes()))
+	o.Pin = ""
 	for _, mode := range inOrder(preempts) {
 		o.Mode = mode
+		var coverage []KindSupport
 		s, err := Open(o)
 		if err == nil {
+			coverage = s.Coverage()
 			err = s.Close()
 		}
 		var oe *OpenError
 		if errors.As(err, &oe) && len(oe.Attempts) == 1 {
 			err = oe.Attempts[0].Err
 		}
-		a := Attempt{Mode: mode, Err: err}
+		a := Attempt{Mode: mode, Err: err, Coverage: coverage}
 		if err == nil && mode == ModeFentry && preempts {
 			a.Note = NotePreempts
 		}
@@ -87,107 +89,96 @@ func prepare() error {
 
 // openMode gives a sensor that has been seen to work.
 func openMode(mode Mode, o Options) (*Sensor, error) {
-	spec, err := specOf(mode, o)
+	spec, absent, err := specOf(mode, o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sensor{mode: mode, watches: make(map[*Watch]struct{})}
-	if err := spec.LoadAndAssign(&s.objs, nil); err != nil {
-		return nil, explain("load", err)
+	s := &Sensor{
+		mode: mode, tier: o.Tier, absent: absent, locked: lockedDown(),
+		watches: map[*Watch]struct{}{}, byPlacement: map[uint64]*Watch{}, names: map[string]int{},
 	}
-	s.reader, err = ringbuf.NewReader(s.objs.Events)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("event ring: %w", err), s.objs.close())
+	var left *leftover
+	if o.Pin != "" {
+		if s.pins, left, err = findPins(o.Pin, spec); err != nil {
+			return nil, err
+		}
+		defer left.close()
 	}
-	s.link, err = attach(mode, s.objs.FileOpen)
-	if err != nil {
-		return nil, errors.Join(explain("attach", err), s.Close())
-	}
-	if err := s.selfTest(); err != nil {
+	if err := s.load(spec, left); err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if s.links, err = attachAll(spec, s.coll.Programs); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.activate(left); err != nil {
+		return nil, errors.Join(err, s.abandon(left))
 	}
 	return s, nil
 }
 
-func specOf(mode Mode, o Options) (*ebpf.CollectionSpec, error) {
-	var spec *ebpf.CollectionSpec
-	var err error
-	watches := uint32(2 * o.MaxWatches) // an overlay file is two inodes
-	switch mode {
-	case ModeLSM:
-		spec, err = loadLsm()
-		watches = 0 // inode storage is as large as it has to be
-	case ModeFentry:
-		spec, err = loadFentry()
-	case ModeKprobe:
-		spec, err = loadKprobe()
-	default:
-		err = fmt.Errorf("attach mode %q", mode)
+// load brings the programs into the kernel, over the maps of an earlier process
+// where there are any.
+func (s *Sensor) load(spec *ebpf.CollectionSpec, left *leftover) error {
+	s.generation = left.generation() + 1
+	if err := spec.Variables["generation"].Set(s.generation); err != nil {
+		return fmt.Errorf("constant generation: %w", err)
 	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: left.replacements()})
 	if err != nil {
-		return nil, err
+		return explain("load", err)
 	}
-	if mode != ModeKprobe && errors.Is(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetCurrentTaskBtf), ebpf.ErrNotSupported) {
-		return nil, ErrTooOld
+	s.coll = coll
+	if s.filterOffset, err = offsetOf(spec, "filter"); err != nil {
+		return err
 	}
-	spec.Maps["watches"].MaxEntries = watches
-	spec.Maps["counts"].MaxEntries = uint32(o.MaxWatches)
-	spec.Maps["events"].MaxEntries = ringSize(o.RingBytes)
-	if lockedDown() {
-		if mode == ModeKprobe {
-			return nil, ErrLockedDown
-		}
-		if err := spec.Variables["read_args"].Set(false); err != nil {
-			return nil, err
-		}
+	s.reader, err = ringbuf.NewReader(coll.Maps["events"])
+	if err != nil {
+		return fmt.Errorf("event ring: %w", err)
 	}
-	return spec, identify(spec)
+	return nil
 }
 
-// lockedDown says whether lockdown=confidentiality is in force: every kernel that
-// has a ring buffer has bpf_probe_read_kernel, unless lockdown takes it away.
-func lockedDown() bool {
-	err := features.HaveProgramHelper(ebpf.Kprobe, asm.FnProbeReadKernel)
-	// The library's own rewriting of the helper keeps it from recognising the
-	// refusal on 6.12, and gives the bare EINVAL.
-	return errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL)
+// activate hands the work to this generation of programs, proves that they do
+// it, and pins them.
+func (s *Sensor) activate(left *leftover) error {
+	s.resumed = left.describe()
+	if err := s.identify(); err != nil {
+		return err
+	}
+	if err := s.coll.Variables["active"].Set(s.generation); err != nil {
+		return fmt.Errorf("activation: %w", err)
+	}
+	if err := s.selfTest(); err != nil {
+		return err
+	}
+	if s.pins == nil {
+		return nil
+	}
+	return s.pins.keep(s)
 }
 
-// ringSize is the next size that the kernel accepts: a power of two of pages.
-func ringSize(n int) uint32 {
-	n = max(n, os.Getpagesize())
-	return uint32(1) << bits.Len32(uint32(n-1))
-}
-
-// identify tells the program who this process is: its pid, and the namespace in
+// identify tells the programs who this process is: its pid, and the namespace in
 // which it has that pid.
-func identify(spec *ebpf.CollectionSpec) error {
+func (s *Sensor) identify() error {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
 		return fmt.Errorf("own pid namespace: %w", err)
 	}
-	// The kernel's dev_t, not user space's (include/linux/kdev_t.h).
-	dev := uint64(unix.Major(st.Dev))<<20 | uint64(unix.Minor(st.Dev))
-	return errors.Join(
-		spec.Variables["self_ns_dev"].Set(dev),
-		spec.Variables["self_ns_ino"].Set(st.Ino),
-		spec.Variables["self_tgid"].Set(uint32(os.Getpid())),
-	)
-}
-
-func attach(mode Mode, prog *ebpf.Program) (link.Link, error) {
-	switch mode {
-	case ModeLSM:
-		return link.AttachLSM(link.LSMOptions{Program: prog})
-	case ModeFentry:
-		return link.AttachTracing(link.TracingOptions{Program: prog})
-	default:
-		return link.Kprobe("security_file_open", prog, nil)
+	me := lsmIdentity{
+		// The kernel's dev_t, not user space's (include/linux/kdev_t.h).
+		NsDev:  uint64(unix.Major(st.Dev))<<20 | uint64(unix.Minor(st.Dev)),
+		NsIno:  st.Ino,
+		NsTgid: uint32(os.Getpid()),
 	}
+	if err := s.coll.Variables["self"].Set(&me); err != nil {
+		return fmt.Errorf("own identity: %w", err)
+	}
+	return nil
 }
 
-// selfTest watches and lets go of a file that nobody else can see. Both go
-// through the hook, so they fail when it does not run.
+// selfTest makes this process known to the programs, then watches and lets go of
+// a file that nobody else can see. All of it goes through the hook of opens, so
+// it fails when that does not run.
 func (s *Sensor) selfTest() error {
 	fd, err := unix.MemfdCreate("beesting", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -195,10 +186,20 @@ func (s *Sensor) selfTest() error {
 	}
 	f := os.NewFile(uintptr(fd), "self-test")
 	defer f.Close()
-	w, err := s.Watch(f, ^uint64(0))
-	if errors.Is(err, ErrHookSilent) && s.mode == ModeLSM {
-		return fmt.Errorf("%w: put bpf into the kernel's lsm= list (see /sys/kernel/security/lsm)", ErrHookSilent)
+	again, result, err := s.enrol(f, lsmEnrolment{Op: enrolClaim})
+	if err != nil {
+		return fmt.Errorf("self-test: %w", err)
 	}
+	if err := again.Close(); err != nil {
+		return fmt.Errorf("self-test: %w", err)
+	}
+	switch {
+	case result.Done == 0 && s.mode == ModeLSM:
+		return fmt.Errorf("%w: put bpf into the kernel's lsm= list (see /sys/kernel/security/lsm)", ErrHookSilent)
+	case result.Done == 0:
+		return fmt.Errorf("self-test: %w", ErrHookSilent)
+	}
+	w, err := s.Watch(f, ^uint64(0))
 	if err != nil {
 		return fmt.Errorf("self-test: %w", err)
 	}

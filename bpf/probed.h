@@ -7,69 +7,19 @@
  * through bpf_probe_read_kernel, and bpf_d_path can't be had.
  */
 #define LOAD(pointer, member) BPF_CORE_READ(pointer, member)
+#define PATH_OF(pointer, member) \
+	((void *)(pointer) + bpf_core_field_offset(typeof(*(pointer)), member))
 #define CURRENT() ((struct task_struct *)bpf_get_current_task())
+#define ARG(ctx, n) ((void *)PT_REGS_PARM##n##_CORE((struct pt_regs *)(ctx)))
+#define ADDRESS(pointer) ((__u64)(pointer))
+#define HAVE_D_PATH 0
 
-#define NAME_MAX 255 /* include/uapi/linux/limits.h */
-#define DEPTH_MAX 48 /* components and mounts of a program's path */
-
-static __always_inline struct mount *mount_of(struct vfsmount *mnt)
+static __always_inline void add_ancestor(struct ancestor *a, struct task_struct *task)
 {
-	return (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-}
-
-/*
- * What d_path does, bounded: from the file up to the root of the process,
- * crossing mounts. The names come out last first; the decoder turns them round.
- */
-static __always_inline void exe_path(struct event *e, struct task_struct *task, struct file *exe)
-{
-	struct dentry *dentry = LOAD(exe, f_path.dentry), *parent;
-	struct vfsmount *mnt = LOAD(exe, f_path.mnt);
-	struct fs_struct *fs = LOAD(task, fs);
-	struct dentry *root = LOAD(fs, root.dentry);
-	struct vfsmount *root_mnt = LOAD(fs, root.mnt);
-	__u32 used = 0;
-	long n;
-
-	e->bits |= EXE_REVERSED;
-	if (!LOAD(dentry, d_hash.pprev))
-		e->bits |= EXE_DELETED;
-	for (int i = 0; i < DEPTH_MAX; i++) {
-		if (dentry == root && mnt == root_mnt)
-			goto out;
-		parent = LOAD(dentry, d_parent);
-		if (dentry == LOAD(mnt, mnt_root)) {
-			struct mount *m = mount_of(mnt), *up = LOAD(m, mnt_parent);
-
-			if (m == up) /* not below the process's root */
-				goto out;
-			dentry = LOAD(m, mnt_mountpoint);
-			mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
-			continue;
-		}
-		if (dentry == parent) /* of a file system that isn't mounted: memfd */
-			goto name;
-		if (used > EXE_MAX - NAME_MAX - 1)
-			break;
-		/* True already; 6.1 and older lose sight of it across the helper. */
-		barrier_var(used);
-		used &= EXE_MAX - 1;
-		n = bpf_probe_read_kernel_str(e->exe + used, NAME_MAX + 1, LOAD(dentry, d_name.name));
-		if (n <= 0)
-			break;
-		used += n;
-		dentry = parent;
-	}
-	e->bits |= EXE_CUT;
-	goto out;
-name:
-	if (used == 0) {
-		n = bpf_probe_read_kernel_str(e->exe, NAME_MAX + 1, LOAD(dentry, d_name.name));
-		if (n > 0)
-			used = n;
-	}
-out:
-	e->exe_len = used;
+	a->pid = LOAD(task, tgid);
+	a->unused = 0;
+	a->start_time = LOAD(task, start_boottime);
+	BPF_CORE_READ_INTO(&a->comm, task, comm);
 }
 
 #endif /* BEESTING_PROBED_H */

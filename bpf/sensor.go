@@ -8,68 +8,114 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 )
 
-// objects are the maps, variables and the program that each of the three
-// objects brings under the same names.
-type objects struct {
-	FileOpen     *ebpf.Program  `ebpf:"file_open"`
-	Events       *ebpf.Map      `ebpf:"events"`
-	Counts       *ebpf.Map      `ebpf:"counts"`
-	Watches      *ebpf.Map      `ebpf:"watches"`
-	Enrol        *ebpf.Variable `ebpf:"enrol"`
-	LostRingFull *ebpf.Variable `ebpf:"lost_ring_full"`
-}
-
-func (o *objects) close() error {
-	return errors.Join(o.FileOpen.Close(), o.Events.Close(), o.Counts.Close(), o.Watches.Close())
-}
-
-// Sensor is an attached program. It stays attached until Close, or until the
-// process ends. All methods may be called concurrently, but Read by one
-// goroutine only.
+// Sensor is a set of attached programs. They stay attached until Close, or until
+// the process ends, or beyond both with Options.Pin. All methods may be called
+// concurrently, but Read by one goroutine only.
 type Sensor struct {
 	mode    Mode
+	tier    Tier
 	refused []Attempt
-	objs    objects
-	link    link.Link
-	reader  *ringbuf.Reader
-	record  ringbuf.Record
+	absent  []string // programs that this kernel has no place for
+	locked  bool     // lockdown=confidentiality
+
+	coll         *ebpf.Collection
+	links        map[string]link.Link
+	generation   uint32
+	filterOffset int64
+	pins         *pins
+	resumed      *Resumed
+	reader       *ringbuf.Reader
+	record       ringbuf.Record
 
 	decodeErrors atomic.Uint64
 
-	mu      sync.Mutex // guards the enrolment variable and closed
-	closed  bool
-	watches map[*Watch]struct{}
+	mu          sync.Mutex // guards the enrolment variable and what follows
+	closed      bool
+	watches     map[*Watch]struct{}
+	byPlacement map[uint64]*Watch
+	names       map[string]int // how many want symbolic links to a name told
 }
 
 // Mode returns the mode the sensor is attached in.
 func (s *Sensor) Mode() Mode { return s.mode }
 
+// Tier returns what the sensor was told to see.
+func (s *Sensor) Tier() Tier { return s.tier }
+
 // Refused returns the modes that were tried before Mode, and why each was
 // refused.
 func (s *Sensor) Refused() []Attempt { return s.refused }
+
+// Resumed says what an earlier process left behind in Options.Pin and this
+// sensor took over: its programs watched until this sensor's did, and Read
+// returns the events since. Watches have to be set again; what is not is still
+// counted and told until Forget.
+func (s *Sensor) Resumed() (Resumed, bool) {
+	if s.resumed == nil {
+		return Resumed{}, false
+	}
+	return *s.resumed, true
+}
+
+// Pinned says whether the programs go on after Close.
+func (s *Sensor) Pinned() bool { return s.pins != nil }
+
+// Coverage says which kinds of touches are seen on this kernel.
+func (s *Sensor) Coverage() []KindSupport {
+	all := CoverageOf(s.mode, s.tier)
+	for i := range all {
+		k := &all[i]
+		if k.Kind == KindSymlink && s.locked {
+			k.Seen, k.Note = false, noteLockdown
+		}
+		programs := programsOf(k.Kind)
+		missing := 0
+		for _, name := range programs {
+			if _, attached := s.links[name]; !attached {
+				missing++
+			}
+		}
+		if k.Seen && len(programs) > 0 && missing == len(programs) {
+			k.Seen, k.Note = false, fmt.Sprintf("this kernel has no %s to attach to", programs[0])
+		}
+	}
+	return all
+}
 
 // Read waits for the next event. It returns a *DecodeError for a record that
 // makes no sense, after which reading goes on; ErrFlushed when a Flush has been
 // answered in full; an error that is os.ErrClosed after Close.
 func (s *Sensor) Read() (Event, error) {
-	err := s.reader.ReadInto(&s.record)
-	switch {
-	case errors.Is(err, ringbuf.ErrFlushed):
-		return Event{}, ErrFlushed
-	case err != nil:
-		return Event{}, fmt.Errorf("read event ring: %w", err)
+	for {
+		err := s.reader.ReadInto(&s.record)
+		switch {
+		case errors.Is(err, ringbuf.ErrFlushed):
+			s.signOfLife()
+			return Event{}, ErrFlushed
+		case err != nil:
+			return Event{}, fmt.Errorf("read event ring: %w", err)
+		}
+		e, err := decode(s.record.RawSample)
+		switch {
+		case err != nil:
+			s.decodeErrors.Add(1)
+			return Event{}, err
+		case e.Kind == kindCopyUp:
+			s.copiedUp(e.Placement)
+			continue
+		case e.Variant == variantWrite && e.Kind == KindOpen, e.Kind == KindLock:
+			s.unlock(e.Placement)
+		}
+		return e, nil
 	}
-	e, err := decode(s.record.RawSample)
-	if err != nil {
-		s.decodeErrors.Add(1)
-	}
-	return e, err
 }
 
 // Flush makes Read return the events that are in the ring now, and then
@@ -81,28 +127,31 @@ func (s *Sensor) Flush() error {
 	return nil
 }
 
-// Count returns what the kernel counted for a placement that is being watched.
-func (s *Sensor) Count(placement uint64) (Count, error) {
-	var c lsmCount
-	if err := s.objs.Counts.Lookup(placement, &c); err != nil {
-		return Count{}, fmt.Errorf("count of placement %#x: %w", placement, err)
+// signOfLife notes the time for whoever comes after this process.
+func (s *Sensor) signOfLife() {
+	var ts unix.Timespec
+	if s.pins == nil || unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return
 	}
-	return Count{Seen: c.Seen, Lost: c.Lost}, nil
+	// Worst case the next process takes an earlier time for the last one.
+	_ = s.coll.Variables["alive"].Set(uint64(ts.Nano())) //nolint:gosec // since boot
 }
 
 // Stats returns the counters of loss.
 func (s *Sensor) Stats() (Stats, error) {
 	var full, skipped uint64
-	if err := s.objs.LostRingFull.Get(&full); err != nil {
+	if err := s.coll.Variables["lost_ring_full"].Get(&full); err != nil {
 		return Stats{}, fmt.Errorf("count of lost events: %w", err)
 	}
-	// Kept by the kernel since 5.12; zero before.
-	ps, err := s.objs.FileOpen.Stats()
-	switch {
-	case err == nil:
-		skipped = ps.RecursionMisses
-	case !errors.Is(err, ebpf.ErrNotSupported):
-		return Stats{}, fmt.Errorf("count of skipped runs: %w", err)
+	for name, p := range s.coll.Programs {
+		// Kept by the kernel since 5.12; zero before.
+		ps, err := p.Stats()
+		switch {
+		case err == nil:
+			skipped += ps.RecursionMisses
+		case !errors.Is(err, ebpf.ErrNotSupported):
+			return Stats{}, fmt.Errorf("count of skipped runs of %s: %w", name, err)
+		}
 	}
 	return Stats{
 		Lost:         map[string]uint64{LostRingFull: full, LostRecursion: skipped},
@@ -110,8 +159,8 @@ func (s *Sensor) Stats() (Stats, error) {
 	}, nil
 }
 
-// Close detaches the program, lets go of every watched file and ends Read. A
-// second Close does nothing.
+// Close ends Read and lets go of every watched file. Without Options.Pin it
+// detaches the programs. A second Close does nothing.
 func (s *Sensor) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,29 +168,63 @@ func (s *Sensor) Close() error {
 		return nil
 	}
 	s.closed = true
-
-	var errs []error
-	if s.link != nil {
-		// Before the pins go: from here on no inode is looked up any more.
-		errs = append(errs, s.link.Close())
+	if s.coll != nil {
+		s.signOfLife()
 	}
+	// Before the watched files go: from here on no inode is looked up any more,
+	// unless the links are pinned.
+	errs := []error{closeLinks(s.links)}
 	for w := range s.watches {
 		errs = append(errs, w.pin.Close())
 	}
-	s.watches = nil
-	errs = append(errs, s.reader.Close(), s.objs.close())
+	s.watches, s.byPlacement = nil, nil
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.coll != nil {
+		s.coll.Close()
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close sensor: %w", err)
 	}
 	return nil
 }
 
-// Watch is one watched inode. It keeps the file open until Close.
-type Watch struct {
-	sensor    *Sensor
-	placement uint64
-	pin       *os.File
-	inodes    uint32 // how many it took; two for an overlay file
-	once      sync.Once
-	err       error
+// ProgramInfo describes a loaded program.
+type ProgramInfo struct {
+	Name string
+	// Section says what it is attached to.
+	Translated, JITed int // bytes
+	// Verified are the instructions that the verifier went through; zero before
+	// 5.16.
+	Verified uint32
+	Load     time.Duration
+}
+
+// Programs describes the loaded programs, in no order.
+func (s *Sensor) Programs() ([]ProgramInfo, error) {
+	all := make([]ProgramInfo, 0, len(s.coll.Programs))
+	for name, p := range s.coll.Programs {
+		info, err := p.Info()
+		if err != nil {
+			return nil, fmt.Errorf("program %s: %w", name, err)
+		}
+		d := ProgramInfo{Name: name}
+		d.Verified, _ = info.VerifiedInstructions()
+		d.Translated, _ = info.TranslatedSize()
+		if size, err := info.JitedSize(); err == nil {
+			d.JITed = int(size)
+		}
+		d.Load, _ = info.LoadTime()
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+// checkOpen is called with the mutex held.
+func (s *Sensor) checkOpen() error {
+	if s.closed {
+		return fmt.Errorf("sensor: %w", os.ErrClosed)
+	}
+	return nil
 }

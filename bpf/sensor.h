@@ -3,19 +3,51 @@
 #define BEESTING_SENSOR_H
 
 /*
- * What the programs and the Go side agree on: the event, the maps, the
- * variables. body.h says what is done with them.
+ * What the programs and the Go side agree on: the event and the values of the
+ * maps. A change of any of them needs a new LAYOUT, under which the maps are
+ * pinned, so that an agent never reads another version's.
  */
 
 #include "types.h"
 
-#define EVENT_VERSION 1
+#define LAYOUT 2
 #define EXE_MAX 1024
 #define ARGS_MAX 1024
+#define CWD_MAX 512
+#define DETAIL_MAX 256
+#define ANCESTORS_MAX 8
 #define GENERATIONS_MAX 32
 #define UNSET ((__u32)-1)
 
-enum kind { KIND_OPEN = 1 };
+/* In the order of event.go. */
+enum kind {
+	KIND_OPEN = 1,
+	KIND_EXEC,
+	KIND_OPEN_PATH,
+	KIND_READ,
+	KIND_WRITE,
+	KIND_RECEIVE,
+	KIND_MMAP,
+	KIND_STAT,
+	KIND_ACCESS,
+	KIND_READLINK,
+	KIND_HANDLE,
+	KIND_XATTR,
+	KIND_SETATTR,
+	KIND_LINK,
+	KIND_SYMLINK,
+	KIND_RENAME,
+	KIND_UNLINK,
+	KIND_MOUNT,
+	KIND_WATCH,
+	KIND_LOCK,
+	KIND_LIST,
+	KIND_CLOSE,
+	KINDS,
+};
+
+/* Ways that are told apart within a kind: each has a first touch of its own. */
+enum variant { VARIANT_READ, VARIANT_WRITE, VARIANT_DENIED };
 
 /* Bits of event.bits. */
 #define EXE_MISSING (1 << 0)	/* no path, or longer than EXE_MAX */
@@ -24,6 +56,16 @@ enum kind { KIND_OPEN = 1 };
 #define EXE_DELETED (1 << 3)	/* unlinked; d_path would say " (deleted)" */
 #define ARGS_MISSING (1 << 4)	/* the pages are not in memory */
 #define ARGS_CUT (1 << 5)	/* longer than ARGS_MAX */
+#define CWD_MISSING (1 << 6)
+#define CWD_REVERSED (1 << 7)
+#define CWD_CUT (1 << 8)
+#define DETAIL_CUT (1 << 9)
+
+struct ancestor {
+	__u64 start_time;
+	__u32 pid, unused;
+	__u8 comm[16];
+};
 
 struct event {
 	__u64 time;
@@ -33,64 +75,91 @@ struct event {
 	__u64 entry_start_time;
 	__u64 cgroup_id;
 	__u64 inode;
+	__u64 total;
+	__u64 handle;
+	__u64 open_time;
+	__u64 reads, writes;
+	__u64 capabilities;
 	__u32 pid, tid, parent_pid, entry_pid;
 	__u32 uid, euid, gid, egid;
 	__u32 login_uid, audit_session, session_leader;
 	__u32 file_flags, file_mode, dev, generation;
-	__u16 exe_len, args_len;
-	__u8 version, kind, bits, reserved[5];
+	__u32 mnt_ns, pid_ns, net_ns, user_ns, cgroup_ns;
+	__u16 bits, err;
+	__u16 exe_len, args_len, cwd_len, detail_len;
+	__u8 version, kind, variant, actor, ancestors, reserved[7];
 	__u8 comm[16];
+	struct ancestor ancestor[ANCESTORS_MAX];
 	__u8 exe[EXE_MAX];
 	__u8 args[ARGS_MAX];
+	__u8 cwd[CWD_MAX];
+	__u8 detail[DETAIL_MAX];
 };
 
-/* Force the types into the object's BTF, where the Go side takes them from. */
-const struct event *unused_event __attribute__((unused));
+/* The low byte of watch.flags, for an inode that is an actor's binary. */
+enum actor { ACTOR_ALLOWED = 1, ACTOR_RUNTIME, ACTOR_KUBELET };
+#define WATCH_ACTOR 0xff
 
 /*
- * A watched inode. BACKING marks the inode under an overlay file: the overlay
- * inode is watched too, and an open through it was reported there already.
+ * The inode under an overlay file: the overlay inode is watched too, and what
+ * is done through it was reported there already.
  */
-#define WATCH_BACKING 1
+#define WATCH_BACKING 0x100
+/* The inode that a bind mount covers: only its name can be touched. */
+#define WATCH_COVERED 0x200
+/* A directory that tokens are in: only listing it counts. */
+#define WATCH_DIRECTORY 0x400
 
+/*
+ * A watched inode. The key is its address; number, device and generation tell
+ * another inode at the same address, which there can be when the agent, who
+ * keeps the file open, is gone.
+ */
 struct watch {
 	__u64 placement;
-	__u64 flags;
+	__u64 ino;
+	__u32 dev, generation;
+	__u32 flags, slot;
 };
 
 struct count {
-	__u64 seen;
-	__u64 lost;
+	__u64 seen[KINDS];
+	__u64 lost[KINDS];
+	__u64 exempt;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 22); /* set by the loader */
-} events SEC(".maps");
+/* Kept by user space, see Account in mode.go. */
+struct account {
+	__u64 delivered[KINDS];
+	__u64 coalesced[KINDS];
+	__u64 lost[KINDS];
+};
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1); /* set by the loader */
-	__type(key, __u64);
-	__type(value, struct count);
-} counts SEC(".maps");
+struct repeat_key {
+	__u64 placement;
+	__u64 start_time;
+	__u32 pid;
+	__u8 kind, variant, unused[2];
+};
 
-/* Who the agent is: its pid as seen in its own pid namespace. */
-const volatile __u64 self_ns_dev = 0;
-const volatile __u64 self_ns_ino = 0;
-const volatile __u32 self_tgid = 0;
+struct repeat {
+	__u64 total;
+	__u64 told; /* when the last event was sent */
+	__u64 last;
+	__u64 held; /* kind 0: open files that this process opened */
+};
+
+struct open_file {
+	__u64 placement;
+	__u64 start_time;
+	__u64 time;
+	__u32 pid;
+	__u32 reads, writes;
+	__u8 kind, told, counted, unused;
+};
 
 /*
- * Whether arguments may be read; the loader says no under
- * lockdown=confidentiality, where cilium/ebpf (0.22) takes the refused
- * bpf_probe_read_kernel for an old kernel's lack of it and puts bpf_probe_read,
- * refused as well, in place of bpf_probe_read_user. Branches on a constant are
- * dropped before the verifier looks at helpers.
- */
-const volatile bool read_args = true;
-
-/*
- * Enrolment. The key of a watch has to be the inode that the hook will be
+ * Enrolment. The key of a watch has to be the inode that the hooks will be
  * given, and no system call prints that: st_dev differs from s_dev on btrfs
  * and overlayfs, and an overlay file is two inodes. So the agent opens the
  * file while `enrol` names its thread, and the program takes down every inode
@@ -98,19 +167,22 @@ const volatile bool read_args = true;
  */
 #define ENROL_ADD 1
 #define ENROL_REMOVE 2
+#define ENROL_CLAIM 3 /* the thread belongs to the agent from now on */
 
 struct enrolment {
 	__u64 placement;
 	__u64 conflict; /* out: the placement that watches the inode already */
-	__u32 tid;	/* 0: nobody enrols */
+	__u32 tid;	/* as seen in the agent's pid namespace; 0: nobody enrols */
 	__u32 op;
-	__u32 done;   /* out: inodes added or removed */
+	__u32 flags;
+	__u32 done;   /* out: inodes added, found or removed */
 	__u32 failed; /* out: inodes for which the map had no room */
+	__u32 unused;
 };
 
-volatile struct enrolment enrol = {};
-
-/* Events lost because the ring had no room. */
-volatile __u64 lost_ring_full = 0;
+/* Force the types into the object's BTF, where the Go side takes them from. */
+const struct event *unused_event __attribute__((unused));
+const struct account *unused_account __attribute__((unused));
+const struct count *unused_count __attribute__((unused));
 
 #endif /* BEESTING_SENSOR_H */

@@ -41,6 +41,57 @@ func (*Sensor) Flush() error { return ErrUnsupported }
 // Count returns ErrUnsupported.
 func (*Sensor) Count(uint64) (Count, error) { return Count{}, ErrUnsupported }
 
+// Account returns ErrUnsupported.
+func (*Sensor) Account(uint64) (Account, error) { return Account{}, ErrUnsupported }
+
+// SetAccount returns ErrUnsupported.
+func (*Sensor) SetAccount(uint64, Account) error { return ErrUnsupported }
+
+// Placements returns ErrUnsupported.
+func (*Sensor) Placements() ([]uint64, error) { return nil, ErrUnsupported }
+
+// Forget returns ErrUnsupported.
+func (*Sensor) Forget(uint64) error { return ErrUnsupported }
+
+// Repeats returns ErrUnsupported.
+func (*Sensor) Repeats() ([]Repeat, error) { return nil, ErrUnsupported }
+
+// WatchCovered returns ErrUnsupported.
+func (*Sensor) WatchCovered(*os.File, uint64) (*Watch, error) { return nil, ErrUnsupported }
+
+// WatchDirectory returns ErrUnsupported.
+func (*Sensor) WatchDirectory(*os.File, uint64) (*Watch, error) { return nil, ErrUnsupported }
+
+// Exempt returns ErrUnsupported.
+func (*Sensor) Exempt(*os.File, Actor) (*Watch, error) { return nil, ErrUnsupported }
+
+// ExemptCgroup returns ErrUnsupported.
+func (*Sensor) ExemptCgroup(uint64) error { return ErrUnsupported }
+
+// WatchName returns ErrUnsupported.
+func (*Sensor) WatchName(string) error { return ErrUnsupported }
+
+// ForgetName returns ErrUnsupported.
+func (*Sensor) ForgetName(string) error { return ErrUnsupported }
+
+// Tier returns TierDefault.
+func (*Sensor) Tier() Tier { return TierDefault }
+
+// Resumed returns nothing.
+func (*Sensor) Resumed() (Resumed, bool) { return Resumed{}, false }
+
+// Pinned returns false.
+func (*Sensor) Pinned() bool { return false }
+
+// Coverage returns nothing.
+func (*Sensor) Coverage() []KindSupport { return nil }
+
+// Uninstall returns ErrUnsupported.
+func Uninstall(string) ([]string, error) { return nil, ErrUnsupported }
+
+// Pinned returns nothing: nothing can be pinned.
+func Pinned(string) ([]string, error) { return nil, nil }
+
 // Stats returns ErrUnsupported.
 func (*Sensor) Stats() (Stats, error) { return Stats{}, ErrUnsupported }
 

@@ -3,27 +3,46 @@
 #define BEESTING_TYPED_H
 
 /*
- * For programs whose pointers the verifier knows by type (BPF LSM, fentry):
- * plain loads, no bpf_probe_read_kernel, which lockdown=confidentiality refuses.
+ * For programs whose pointers the verifier knows by type (BPF LSM, fentry,
+ * fexit, tp_btf): plain loads, no bpf_probe_read_kernel, which
+ * lockdown=confidentiality refuses.
  *
  * A loaded pointer may have to be checked for NULL before the verifier lets it
- * be followed (__rcu members, since 6.2), so the body always checks.
+ * be followed (__rcu members, since 6.2), so callers always check.
  */
 #define LOAD(pointer, member) ((pointer)->member)
+#define PATH_OF(pointer, member) (&(pointer)->member)
 
 /* Since 5.11. */
 #define CURRENT() bpf_get_current_task_btf()
 
-/* bpf_d_path may be called from security_file_open only (5.10), and from the
- * LSM's file_open (5.11). It puts deleted files as "/path (deleted)". */
-static __always_inline void exe_path(struct event *e, struct task_struct *task, struct file *exe)
-{
-	long len = bpf_d_path(&exe->f_path, (char *)e->exe, sizeof(e->exe));
+/* By hand, so that the compiler doesn't choose between two by a computed offset. */
+#define ARG(ctx, n)                                                              \
+	({                                                                       \
+		void *arg;                                                       \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                            \
+			     : "=r"(arg)                                         \
+			     : "r"(ctx), "i"(((n) - 1) * 8));                    \
+		arg;                                                             \
+	})
 
-	if (len > 0 && len <= EXE_MAX)
-		e->exe_len = len;
-	else
-		e->bits |= EXE_MISSING;
+/*
+ * The verifier forbids arithmetic with a pointer, but for the difference of two
+ * (4.13): the address as seen from the filter's, which is as good.
+ */
+#define ADDRESS(pointer) ((__u64)((long)(pointer) - (long)&filter))
+
+#define HAVE_D_PATH 1
+
+static __always_inline void add_ancestor(struct ancestor *a, struct task_struct *task)
+{
+	__u64 *name = (__u64 *)__builtin_preserve_access_index(&task->comm);
+
+	a->pid = task->tgid;
+	a->unused = 0;
+	a->start_time = task->start_boottime;
+	((__u64 *)a->comm)[0] = name[0];
+	((__u64 *)a->comm)[1] = name[1];
 }
 
 #endif /* BEESTING_TYPED_H */

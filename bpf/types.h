@@ -24,11 +24,12 @@ typedef __u32 __wsum;
 /* From include/uapi/linux/bpf.h, whose own includes need an architecture. */
 enum {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
-	BPF_MAP_TYPE_INODE_STORAGE = 28,
+	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1,
-	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+	BPF_RB_AVAIL_DATA = 0,
 };
 
 struct bpf_pidns_info {
@@ -45,13 +46,17 @@ struct bpf_pidns_info {
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-/* The first argument's register; the names are those of the kernel's own. */
+/* The arguments' registers; the names are those of the kernel's own. */
 struct pt_regs {
-	unsigned long di;
+	unsigned long cx, dx, si, di, orig_ax;
 };
 
 struct user_pt_regs {
 	__u64 regs[31];
+};
+
+struct list_head {
+	struct list_head *next;
 };
 
 struct qstr {
@@ -62,10 +67,13 @@ struct hlist_bl_node {
 	struct hlist_bl_node **pprev;
 };
 
+struct inode;
+
 struct dentry {
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
+	struct inode *d_inode;
 };
 
 struct vfsmount {
@@ -87,10 +95,15 @@ struct super_block {
 	__u32 s_dev;
 };
 
+struct file_lock_context {
+	struct list_head flc_posix;
+};
+
 struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	__u32 i_generation;
+	struct file_lock_context *i_flctx;
 };
 
 struct file {
@@ -98,6 +111,30 @@ struct file {
 	unsigned int f_flags;
 	unsigned int f_mode;
 	struct path f_path;
+};
+
+/* Since 6.9 the owner and the file are in file_lock_core. */
+struct file_lock_core {
+	void *flc_owner;
+	struct file *flc_file;
+};
+
+struct file_lock {
+	struct file_lock_core c;
+};
+
+struct file_lock___old {
+	void *fl_owner;
+	struct file *fl_file;
+};
+
+struct iattr {
+	unsigned int ia_valid;
+};
+
+struct renamedata {
+	struct dentry *old_dentry;
+	struct dentry *new_dentry;
 };
 
 typedef struct {
@@ -108,11 +145,49 @@ typedef struct {
 	__u32 val;
 } kgid_t;
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+struct user_namespace {
+	struct ns_common ns;
+};
+
+struct cgroup_namespace {
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+	struct pid_namespace *pid_ns_for_children;
+	struct net *net_ns;
+	struct cgroup_namespace *cgroup_ns;
+};
+
+/* { __u32 cap[2]; } up to 6.2, the low word first; read as one number. */
+typedef struct {
+	__u64 val;
+} kernel_cap_t;
+
 struct cred {
 	kuid_t uid;
 	kgid_t gid;
 	kuid_t euid;
 	kgid_t egid;
+	kernel_cap_t cap_effective;
+	struct user_namespace *user_ns;
 };
 
 struct upid {
@@ -138,6 +213,7 @@ struct mm_struct {
 
 struct fs_struct {
 	struct path root;
+	struct path pwd;
 };
 
 struct cgroup;
@@ -159,6 +235,8 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
+	struct nsproxy *nsproxy;
+	char comm[16];
 	__u64 start_boottime;
 	kuid_t loginuid;
 	unsigned int sessionid;

@@ -66,6 +66,10 @@ func childMain() (code int, ok bool) {
 		}
 	case "openat2":
 		_, err = unix.Openat2(unix.AT_FDCWD, os.Args[1], &unix.OpenHow{Flags: unix.O_RDONLY})
+	case "hold":
+		err = hold(os.Args[1])
+	case "often":
+		err = openOften(os.Args[1], os.Args[2])
 	case "creat":
 		_, err = unix.Creat(os.Args[1], 0)
 	case "open":
@@ -145,7 +149,7 @@ func ownPIDNamespace(mode Mode, path string) error {
 	if err != nil {
 		return err
 	}
-	if c, err := s.Count(1); err != nil || c.Seen != 1 {
+	if c, err := s.Count(1); err != nil || c.Seen[KindOpen] != 1 {
 		return fmt.Errorf("count %+v, %w", c, err)
 	}
 	if os.Getpid() != 1 || int(e.PID) == cmd.Process.Pid {
@@ -208,16 +212,26 @@ func testWaysToOpen(t *testing.T, s *Sensor) {
 	defer watch(t, s, path, 1).Close()
 	exe := exec.Command(path, "true")
 	exe.Args = []string{"busybox", "true"}
-	for name, cmd := range map[string]*exec.Cmd{
-		"execve":            exe,
-		"open_by_handle_at": child("by-handle", path),
-		"O_PATH, reopened":  child("again", path),
-		"openat2":           child("openat2", path),
+	for _, way := range []struct {
+		name string
+		cmd  *exec.Cmd
+		want []Kind
+	}{
+		{"execve", exe, []Kind{KindExec}},
+		{"open_by_handle_at", child("by-handle", path), []Kind{KindHandle, KindOpen}},
+		{"O_PATH, reopened", child("again", path), []Kind{KindOpen}},
+		{"openat2", child("openat2", path), []Kind{KindOpen}},
 	} {
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s", name, err, out)
+		if out, err := way.cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", way.name, err, out)
 		}
-		one(t, s)
+		var got []Kind
+		for _, e := range drain(t, s) {
+			got = append(got, e.Kind)
+		}
+		if !slices.Equal(got, way.want) {
+			t.Errorf("%s: %v, want %v", way.name, got, way.want)
+		}
 	}
 	// Last: it empties the file.
 	if out, err := child("creat", path).CombinedOutput(); err != nil {

@@ -86,6 +86,9 @@ func TestSensor(t *testing.T) {
 		{"ways to open", testWaysToOpen},
 		{"io_uring", testRing},
 		{"paths to a file", testPathsToAFile},
+		{"repeats", testRepeats},
+		{"close", testClose},
+		{"exempt", testExempt},
 		{"overlay, upper layer", testOverlayUpper},
 		{"overlay, lower layer", testOverlayLower},
 		{"overlay, watched below", testOverlayWatchedBelow},
@@ -151,7 +154,7 @@ func watch(t *testing.T, s *Sensor, path string, placement uint64) *Watch {
 	return w
 }
 
-// drain returns all events that have happened.
+// drain returns all touches that have happened.
 func drain(t *testing.T, s *Sensor) []Event {
 	t.Helper()
 	if err := s.Flush(); err != nil {
@@ -166,7 +169,9 @@ func drain(t *testing.T, s *Sensor) []Event {
 		if err != nil {
 			t.Fatal(err)
 		}
-		events = append(events, e)
+		if e.Kind != KindClose {
+			events = append(events, e)
+		}
 	}
 }
 
@@ -369,7 +374,7 @@ func testShortLived(t *testing.T, s *Sensor) {
 	if len(seen)+skipped < n {
 		t.Errorf("%d processes, want %d", len(seen), n)
 	}
-	if c, err := s.Count(1); err != nil || c != (Count{Seen: uint64(len(seen))}) {
+	if c, err := s.Count(1); err != nil || c != (Count{Seen: [Kinds]uint64{KindOpen: uint64(len(seen))}}) {
 		t.Errorf("count %+v, %v", c, err)
 	}
 }
@@ -490,7 +495,8 @@ func TestFullRingIsCounted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.Seen != n || got == 0 || c.Lost == 0 || c.Seen != got+c.Lost || st.Lost[LostRingFull] != c.Lost {
+			seen, lost := c.Seen[KindOpen], c.Lost[KindOpen]
+			if seen != n || got == 0 || lost == 0 || seen != got+lost || st.Lost[LostRingFull] != lost {
 				t.Errorf("read %d, count %+v, stats %+v", got, c, st)
 			}
 			t.Logf("read %d of %d, stats %+v", got, n, st)

@@ -6,27 +6,61 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"time"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
+// The constants of sensor.h.
 const (
 	enrolAdd    = 1
 	enrolRemove = 2
+	enrolClaim  = 3
+
+	watchCovered   = 0x200
+	watchDirectory = 0x400
+
+	variantWrite = 1
 )
+
+// Watch is one watched file. It keeps the file open until Close.
+type Watch struct {
+	sensor    *Sensor
+	placement uint64
+	pin       *os.File
+	inodes    uint32 // how many it took; two for an overlay file
+	second    bool   // of a placement that has a watch already
+	once      sync.Once
+	err       error
+}
 
 // Watch starts watching the inode of f under the given placement id, which must
 // not be zero and not be in use. f may be opened with O_PATH; it is opened once
 // more through /proc/self/fd, so the path plays no part, and the caller may
-// close f afterwards. From the return on every open of the inode, by any path,
-// is an event.
+// close f afterwards. From the return on every touch of the inode, by any path,
+// is an event. An inode that an earlier process watched for the same placement
+// goes on being watched, with its counters.
 //
 // Errors: ErrNotRegular, ErrTooMany, *WatchedError, or what the file system
 // said. After an error nothing is watched that was not before.
 func (s *Sensor) Watch(f *os.File, placement uint64) (*Watch, error) {
+	return s.watch(f, placement, unix.S_IFREG, 0)
+}
+
+// WatchCovered watches the inode that the file of a watched placement is mounted
+// over: renaming or removing its name is a touch of the placement.
+func (s *Sensor) WatchCovered(f *os.File, placement uint64) (*Watch, error) {
+	return s.watch(f, placement, unix.S_IFREG, watchCovered)
+}
+
+// WatchDirectory watches a directory that the file of a watched placement is in:
+// listing it is a touch of the placement.
+func (s *Sensor) WatchDirectory(f *os.File, placement uint64) (*Watch, error) {
+	return s.watch(f, placement, unix.S_IFDIR, watchDirectory)
+}
+
+func (s *Sensor) watch(f *os.File, placement uint64, format, flags uint32) (*Watch, error) {
 	if placement == 0 {
 		return nil, errors.New("watch: placement id is zero")
 	}
@@ -34,36 +68,59 @@ func (s *Sensor) Watch(f *os.File, placement uint64) (*Watch, error) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, fmt.Errorf("watch %s: stat: %w", f.Name(), err)
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if st.Mode&unix.S_IFMT != format {
 		return nil, fmt.Errorf("watch %s: %w", f.Name(), ErrNotRegular)
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil, fmt.Errorf("watch %s: sensor: %w", f.Name(), os.ErrClosed)
+	if err := s.checkOpen(); err != nil {
+		return nil, fmt.Errorf("watch %s: %w", f.Name(), err)
 	}
-	if err := s.objs.Counts.Update(placement, lsmCount{}, ebpf.UpdateNoExist); err != nil {
-		if errors.Is(err, unix.E2BIG) {
-			err = ErrTooMany
-		}
-		return nil, fmt.Errorf("watch %s: counter of placement %#x: %w", f.Name(), placement, err)
+	w := &Watch{sensor: s, placement: placement, second: flags != 0}
+	if w.second != (s.byPlacement[placement] != nil) {
+		return nil, fmt.Errorf("watch %s: placement %#x: watched already, or not yet", f.Name(), placement)
 	}
-	pin, inodes, err := s.add(f, placement)
+	counted, err := s.count(w)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("watch %s: %w", f.Name(), err), s.objs.Counts.Delete(placement))
+		return nil, fmt.Errorf("watch %s: %w", f.Name(), err)
 	}
-	w := &Watch{sensor: s, placement: placement, pin: pin, inodes: inodes}
+	if err := s.add(w, f, flags); err != nil {
+		if counted {
+			err = errors.Join(err, s.dropCounters(placement))
+		}
+		return nil, fmt.Errorf("watch %s: %w", f.Name(), err)
+	}
 	s.watches[w] = struct{}{}
+	if !w.second {
+		s.byPlacement[placement] = w
+		w.lock()
+	}
 	return w, nil
 }
 
-// add enrols the inodes of f and returns the open file that pins them, and how
-// many they are.
-func (s *Sensor) add(f *os.File, placement uint64) (*os.File, uint32, error) {
-	pin, result, err := s.enrol(f, placement, enrolAdd)
+// count makes the placement's counters, unless an earlier process has.
+func (s *Sensor) count(w *Watch) (made bool, err error) {
+	if w.second {
+		return false, nil
+	}
+	err = s.coll.Maps["counts"].Update(w.placement, lsmCount{}, ebpf.UpdateNoExist)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, ebpf.ErrKeyExist):
+		return false, nil
+	case errors.Is(err, unix.E2BIG):
+		err = ErrTooMany
+	}
+	return false, fmt.Errorf("counter of placement %#x: %w", w.placement, err)
+}
+
+// add enrols the inodes of f, and sets the open file that pins them.
+func (s *Sensor) add(w *Watch, f *os.File, flags uint32) error {
+	pin, result, err := s.enrol(f, lsmEnrolment{Placement: w.placement, Op: enrolAdd, Flags: flags})
 	if err != nil {
-		return nil, 0, err
+		return err
 	}
 	switch {
 	case result.Conflict != 0:
@@ -73,64 +130,58 @@ func (s *Sensor) add(f *os.File, placement uint64) (*os.File, uint32, error) {
 	case result.Done == 0:
 		err = ErrHookSilent
 	default:
-		return pin, result.Done, nil
+		w.pin, w.inodes = pin, result.Done
+		return nil
 	}
 	if result.Done != 0 {
 		// One of the two inodes of an overlay file went in: take it out again.
-		again, _, undo := s.enrol(pin, placement, enrolRemove)
+		again, _, undo := s.enrol(pin, lsmEnrolment{Placement: w.placement, Op: enrolRemove})
 		if undo != nil {
-			return nil, 0, errors.Join(err, fmt.Errorf("undo: %w", undo))
+			return errors.Join(err, fmt.Errorf("undo: %w", undo), pin.Close())
 		}
 		err = errors.Join(err, again.Close())
 	}
-	return nil, 0, errors.Join(err, pin.Close())
+	return errors.Join(err, pin.Close())
 }
 
-// enrolTries bounds how often an enrolment is repeated that the program did not
-// see. Only fentry programs on a kernel that preempts are skipped now and then,
-// see NotePreempts; a program that never runs is found out by the self-test.
-const enrolTries = 16
+// The lock that makes the last close of a watched file visible: see closes.h. It
+// is on a byte that nobody asks for, but that a lock on all of the file includes.
+func (w *Watch) setLock(kind int16) error {
+	return unix.FcntlFlock(w.pin.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Start: 1 << 62, Len: 1})
+}
 
-// enrol opens f once more until the program has seen it, and returns the new
-// file and what the program did.
-func (s *Sensor) enrol(f *os.File, placement uint64, op uint32) (*os.File, lsmEnrolment, error) {
-	for try := 1; ; try++ {
-		again, result, err := s.enrolOnce(f, placement, op)
-		seen := result.Done != 0 || result.Failed != 0 || result.Conflict != 0
-		if err != nil || seen || try == enrolTries {
-			return again, result, err
-		}
-		if err := again.Close(); err != nil {
-			return nil, result, fmt.Errorf("enrolment: %w", err)
-		}
-		// Lets the task run on that was switched away inside the program.
-		time.Sleep(time.Duration(try) * time.Millisecond)
+// lock is tried only: without it (a file system that does locks in its own way,
+// a writer's lock) the ends of opens aren't told.
+func (w *Watch) lock() { _ = w.setLock(unix.F_RDLCK) }
+
+// unlock lets go of the lock when somebody has opened the file for writing, or
+// is locking it: nobody's lock is to fail because of ours.
+func (s *Sensor) unlock(placement uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.byPlacement[placement]; w != nil {
+		_ = w.setLock(unix.F_UNLCK)
 	}
 }
 
-// enrolOnce opens f once more from a thread that the program recognises.
-func (s *Sensor) enrolOnce(f *os.File, placement uint64, op uint32) (*os.File, lsmEnrolment, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-
-	var result lsmEnrolment
-	request := lsmEnrolment{Placement: placement, Tid: uint32(unix.Gettid()), Op: op}
-	if err := s.objs.Enrol.Set(&request); err != nil {
-		return nil, result, fmt.Errorf("enrolment: %w", err)
+// copiedUp enrols the new backing inode of an overlay file.
+func (s *Sensor) copiedUp(placement uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.byPlacement[placement]
+	if w == nil || s.closed {
+		return
 	}
-	// Neither the access time nor a terminal changes, and a lease can't block it.
-	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
-	fd, openErr := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), flags, 0)
-	getErr := s.objs.Enrol.Get(&result)
-	setErr := s.objs.Enrol.Set(&lsmEnrolment{})
-	if openErr != nil {
-		return nil, result, fmt.Errorf("enrolment open: %w", openErr)
+	// What the open passes that is watched already counts as found.
+	again, result, err := s.enrol(w.pin, lsmEnrolment{Placement: placement, Op: enrolAdd})
+	if err != nil {
+		return // the overlay inode is still watched; only the host's side isn't
 	}
-	pin := os.NewFile(uintptr(fd), f.Name())
-	if err := errors.Join(getErr, setErr); err != nil {
-		return nil, result, errors.Join(fmt.Errorf("enrolment result: %w", err), pin.Close())
-	}
-	return pin, result, nil
+	w.inodes = max(w.inodes, result.Done) + 1 // the lower inode is to be swept
+	old := w.pin
+	w.pin = again
+	w.lock()
+	_ = old.Close()
 }
 
 // Placement returns the id under which the inode is watched.
@@ -151,7 +202,7 @@ func (s *Sensor) unwatch(w *Watch) error {
 	if s.closed {
 		return nil // Close has let go of everything
 	}
-	again, result, err := s.enrol(w.pin, w.placement, enrolRemove)
+	again, result, err := s.enrol(w.pin, lsmEnrolment{Placement: w.placement, Op: enrolRemove})
 	if err != nil {
 		return fmt.Errorf("unwatch %s: %w", w.pin.Name(), err)
 	}
@@ -159,32 +210,13 @@ func (s *Sensor) unwatch(w *Watch) error {
 	if result.Done == 0 {
 		return errors.Join(fmt.Errorf("unwatch %s: inode not found in the kernel's map", w.pin.Name()), err)
 	}
-	if result.Done < w.inodes {
-		err = errors.Join(err, s.sweep(w.placement))
-	}
 	delete(s.watches, w)
-	return errors.Join(err, s.objs.Counts.Delete(w.placement), w.pin.Close())
-}
-
-// sweep takes out what an open doesn't lead to any more: the lower inode of an
-// overlay file that has been copied up. Inode storage ends with the inode; an
-// address in the hash would come to mean another one.
-func (s *Sensor) sweep(placement uint64) error {
-	if s.mode == ModeLSM {
-		return nil
-	}
-	var key uint64
-	var w lsmWatch
-	var stale []uint64
-	all := s.objs.Watches.Iterate()
-	for all.Next(&key, &w) {
-		if w.Placement == placement {
-			stale = append(stale, key)
+	if w.placement != 0 && !w.second {
+		delete(s.byPlacement, w.placement)
+		if result.Done < w.inodes {
+			err = errors.Join(err, s.sweep(w.placement))
 		}
+		err = errors.Join(err, s.dropCounters(w.placement))
 	}
-	errs := []error{all.Err()}
-	for _, key := range stale {
-		errs = append(errs, s.objs.Watches.Delete(key))
-	}
-	return errors.Join(errs...)
+	return errors.Join(err, w.pin.Close())
 }

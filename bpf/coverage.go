@@ -1,0 +1,95 @@
+package bpf
+
+// KindSupport says whether a sensor sees a kind of touch. Note says why not, or
+// what of it is not seen.
+type KindSupport struct {
+	Kind Kind
+	Seen bool
+	Note string
+}
+
+const (
+	noteRecon    = "needs the recon tier"
+	noteReturns  = "needs the lsm or fentry mode: a kprobe has no result"
+	noteDenied   = "refused by the file's mode: needs the recon tier in the lsm or fentry mode"
+	noteLockdown = "not under lockdown=confidentiality: the link's target can't be read"
+	noteExdev    = "refused across mounts (EXDEV): before the token is met"
+	noteMoved    = "moved by mount(2) with MS_MOVE: only what is mounted over is seen"
+)
+
+// CoverageOf says what a mode and tier see on a kernel that has every function
+// they attach to, in the order of the kinds. [Sensor.Coverage] says it of this
+// kernel.
+func CoverageOf(mode Mode, tier Tier) []KindSupport {
+	var all []KindSupport
+	for k := KindOpen; k < KindClose; k++ {
+		s := KindSupport{Kind: k, Seen: true}
+		switch k {
+		case KindOpenPath:
+			if tier != TierRecon {
+				s = KindSupport{Kind: k, Note: noteRecon}
+			}
+		case KindAccess, KindReadlink:
+			switch {
+			case mode == ModeKprobe:
+				s = KindSupport{Kind: k, Note: noteReturns}
+			case tier != TierRecon:
+				s = KindSupport{Kind: k, Note: noteRecon}
+			}
+		case KindOpen, KindExec:
+			if tier != TierRecon || mode == ModeKprobe {
+				s.Note = noteDenied
+			}
+		case KindLink:
+			s.Note = noteExdev
+		case KindMount:
+			s.Note = noteMoved
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// programsOf are the programs without which a kind isn't seen at all; any of
+// them does.
+func programsOf(k Kind) []string {
+	switch k {
+	case KindOpen, KindExec:
+		return []string{"file_open"}
+	case KindOpenPath:
+		return []string{"vfs_open"}
+	case KindRead, KindWrite, KindList:
+		return []string{"file_permission"}
+	case KindReceive:
+		return []string{"file_receive"}
+	case KindMmap:
+		return []string{"mmap_file"}
+	case KindStat:
+		return []string{"inode_getattr"}
+	case KindAccess:
+		return []string{"inode_permission_exit"}
+	case KindReadlink:
+		return []string{"filename_lookup_exit"}
+	case KindHandle:
+		return []string{"exportfs_encode_inode_fh"}
+	case KindXattr:
+		return []string{"inode_getxattr"}
+	case KindSetattr:
+		return []string{"notify_change_exit"}
+	case KindLink:
+		return []string{"vfs_link_exit"}
+	case KindSymlink:
+		return []string{"path_symlink"}
+	case KindRename:
+		return []string{"vfs_rename"}
+	case KindUnlink:
+		return []string{"vfs_unlink"}
+	case KindMount:
+		return []string{"sb_mount", "move_mount"}
+	case KindWatch:
+		return []string{"path_notify"}
+	case KindLock:
+		return []string{"file_lock"}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef BEESTING_FILES_H
+#define BEESTING_FILES_H
+
+/* Open files of watched inodes, from the open to the last close. */
+
+#include "touch.h"
+
+#define FMODE_WRITE 0x2
+#define FLAG_EXEC 0x20	/* __FMODE_EXEC; open(2) strips it, openat2(2) refuses it */
+#define MAY_WRITE 0x2
+#define MAY_READ 0x4
+
+/*
+ * Whether the last close of the file will be seen. The agent holds a lock on
+ * every watched inode, so that the kernel has to look for the file's own locks
+ * then (locks_remove_file), and a trace point lies on that way only.
+ */
+static __always_inline bool close_is_seen(struct inode *inode)
+{
+	struct file_lock_context *locks = LOAD(inode, i_flctx);
+
+	return locks && (void *)LOAD(locks, flc_posix.next) != (void *)PATH_OF(locks, flc_posix);
+}
+
+/* How many open files of the placement the process has opened: for fstat. */
+static __always_inline void hold(struct open_file *f, int by)
+{
+	struct repeat_key key = {};
+	struct repeat fresh = {}, *r;
+
+	key.placement = f->placement;
+	key.start_time = f->start_time;
+	key.pid = f->pid;
+	r = bpf_map_lookup_elem(&repeats, &key);
+	if (!r && by > 0) {
+		bpf_map_update_elem(&repeats, &key, &fresh, BPF_NOEXIST);
+		r = bpf_map_lookup_elem(&repeats, &key);
+	}
+	if (r && (by > 0 || r->held))
+		__sync_fetch_and_add(&r->held, (__u64)(long)by);
+}
+
+static __noinline int opened(struct inode *inode, struct file *file)
+{
+	__u32 flags = LOAD(file, f_flags);
+	__u32 mode = LOAD(file, f_mode);
+	/* No branches: the verifier would follow each to the end. */
+	__u32 how = KIND_OPEN + (flags / FLAG_EXEC & 1) + (mode & FMODE_WRITE) * (WRITING / FMODE_WRITE);
+	struct open_file f = {};
+	__u64 key = (__u64)file;
+	struct touch t = {};
+	bool seen;
+
+	if (!counts_as(&t, inode, file, how | D_PATH))
+		return 0;
+	/* The agent drops the lock when it hears of a writer. */
+	seen = !(mode & FMODE_WRITE) && close_is_seen(inode);
+	/* Names the open file for user space without telling its address. */
+	if (seen)
+		t.handle = t.now << 8 | (t.pid & 0xff);
+	report(&t, file, true);
+
+	f.placement = t.placement;
+	f.start_time = t.start_time;
+	f.time = t.now;
+	f.pid = t.pid;
+	f.kind = t.kind;
+	f.told = t.told && seen;
+	f.counted = seen;
+	bpf_map_update_elem(&opens, &key, &f, BPF_ANY);
+	if (seen)
+		hold(&f, 1);
+	return 0;
+}
+
+static __always_inline void on_open(struct file *file)
+{
+	struct inode *inode = LOAD(file, f_inode);
+
+	if (maybe_watched(inode))
+		opened(inode, file);
+	if (enrol.tid && active == generation)
+		enrol_inode(inode, file);
+}
+
+static __always_inline bool is_openers(struct open_file *f)
+{
+	struct task_struct *task = CURRENT(), *leader;
+
+	if (f->pid != bpf_get_current_pid_tgid() >> 32)
+		return false;
+	leader = LOAD(task, group_leader);
+	return leader && LOAD(leader, start_boottime) == f->start_time;
+}
+
+/* A read or write is part of the open, unless another process opened the file. */
+static __noinline int used(struct inode *inode, struct file *file, int mask)
+{
+	__u64 key = (__u64)file;
+	struct open_file *f = bpf_map_lookup_elem(&opens, &key);
+	struct touch t = {};
+
+	if (f && is_openers(f)) {
+		if (mask & MAY_WRITE)
+			__sync_fetch_and_add(&f->writes, 1);
+		else
+			__sync_fetch_and_add(&f->reads, 1);
+		return 0;
+	}
+	if (!counts_as(&t, inode, file, KIND_READ + ((__u32)mask / MAY_WRITE & 1) * (WRITING + 1)))
+		return 0;
+	return report(&t, file, USE_D_PATH);
+}
+
+static __always_inline void on_use(struct file *file, int mask)
+{
+	struct inode *inode = LOAD(file, f_inode);
+
+	if (maybe_watched(inode) && mask & (MAY_READ | MAY_WRITE))
+		used(inode, file, mask);
+}
+
+/* Mapping is an access of its own; that of a program is part of its execution. */
+static __noinline int mapped(struct inode *inode, struct file *file)
+{
+	__u64 key = (__u64)file;
+	struct open_file *f = bpf_map_lookup_elem(&opens, &key);
+	struct touch t = {};
+
+	if (f && f->kind == KIND_EXEC && is_openers(f))
+		return 0;
+	if (!counts_as(&t, inode, file, KIND_MMAP))
+		return 0;
+	return report(&t, file, LSM_D_PATH);
+}
+
+static __always_inline void on_mmap(struct file *file)
+{
+	struct inode *inode;
+
+	if (!file) /* anonymous memory */
+		return;
+	inode = LOAD(file, f_inode);
+	if (maybe_watched(inode))
+		mapped(inode, file);
+}
+
+/* The attributes of a file that the process has open belong to that open. */
+static __noinline int asked(struct inode *inode)
+{
+	struct repeat_key key = {};
+	struct touch t = {};
+	struct repeat *r;
+
+	if (!counts_as(&t, inode, NULL, KIND_STAT))
+		return 0;
+	key.placement = t.placement;
+	key.start_time = t.start_time;
+	key.pid = t.pid;
+	r = bpf_map_lookup_elem(&repeats, &key);
+	if (r && r->held)
+		return 0;
+	return report(&t, NULL, true);
+}
+
+/* The file has been closed for the last time. */
+static __noinline int closed(struct file *file)
+{
+	__u64 key = (__u64)file;
+	struct open_file *f = bpf_map_lookup_elem(&opens, &key);
+	struct touch t = {};
+	struct event *e;
+
+	if (!f)
+		return 0;
+	if (f->counted)
+		hold(f, -1);
+	if (f->told && active == generation) {
+		t.kind = KIND_CLOSE;
+		t.placement = f->placement;
+		t.handle = f->time << 8 | (f->pid & 0xff);
+		t.now = bpf_ktime_get_boot_ns();
+		e = new_event(&t);
+		if (e) {
+			e->pid = f->pid;
+			e->start_time = f->start_time;
+			e->open_time = f->time;
+			e->reads = f->reads;
+			e->writes = f->writes;
+			bpf_ringbuf_submit(e, 0);
+		} /* else the open ends unseen, which costs no touch */
+	}
+	bpf_map_delete_elem(&opens, &key);
+	return 0;
+}
+
+#endif /* BEESTING_FILES_H */

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef BEESTING_RECON_H
+#define BEESTING_RECON_H
+
+/*
+ * The recon tier: what can be seen only from functions that run several times
+ * in nearly every system call with a path. docs/benchmarks.md has the price.
+ */
+
+#define O_PATH_FLAG 010000000 /* O_PATH, the same on amd64 and arm64 */
+#define MAY_EXEC 0x1
+#define MAY_ACCESS 0x10
+#define MAY_OPEN 0x20
+
+/* O_PATH: never meets an LSM hook. Other opens do, later on. */
+ENTRY(vfs_open)
+{
+	struct file *file = ARG(ctx, 2);
+	struct inode *inode = inode_at(ARG(ctx, 1));
+
+	if (maybe_watched(inode) && LOAD(file, f_flags) & O_PATH_FLAG)
+		touched(inode, NULL, KIND_OPEN_PATH, 0, NULL);
+	return 0;
+}
+
+#if HAVE_EXIT
+static __always_inline __u8 kind_by_syscall(void)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	__u64 nr = SYSCALL_OF(regs);
+
+	return nr < 512 ? kind_of_syscall[nr] : 0;
+}
+
+/* readlink(2) of what is no link ends after the look-up. */
+EXIT(filename_lookup)
+{
+	struct inode *inode;
+
+	if (RESULT(ctx, 6))
+		return 0;
+	inode = inode_at(ARG(ctx, 4));
+	if (maybe_watched(inode) && kind_by_syscall() == KIND_READLINK)
+		touched(inode, NULL, KIND_READLINK, 0, NULL);
+	return 0;
+}
+
+/* access(2), and whatever the mode of the file forbids. */
+static __noinline int permitted(struct inode *inode, int mask, long err)
+{
+	__u32 how = 0;
+
+	if (mask & MAY_ACCESS)
+		how = KIND_ACCESS;
+	else if (!denial(err))
+		return 0;
+	else if (mask & MAY_OPEN)
+		how = mask & MAY_EXEC ? KIND_EXEC : KIND_OPEN;
+	else
+		how = kind_by_syscall();
+	if (how)
+		touched(inode, NULL, how, err, NULL);
+	return 0;
+}
+
+EXIT(inode_permission)
+{
+	struct inode *inode = moved ? ARG(ctx, 2) : ARG(ctx, 1);
+
+	if (maybe_watched(inode))
+		permitted(inode, (int)(long)(moved ? ARG(ctx, 3) : ARG(ctx, 2)),
+			  moved ? RESULT(ctx, 4) : RESULT(ctx, 3));
+	return 0;
+}
+#endif
+
+#endif /* BEESTING_RECON_H */

@@ -1,0 +1,120 @@
+//go:build vmtest && linux
+
+package bpf
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func bpffs(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return filepath.Join(dir, "beesting")
+}
+
+// TestPinned: what is touched between two sensors is told by the second, and the
+// counters go on.
+func TestPinned(t *testing.T) {
+	for _, mode := range workingModes(t) {
+		t.Run(string(mode), func(t *testing.T) {
+			if major, minor := kernelVersion(t); mode == ModeKprobe && (major < 5 || major == 5 && minor < 15) {
+				pinRefused(t, mode)
+				return
+			}
+			testPinned(t, mode)
+		})
+	}
+}
+
+// Links of perf events came with 5.15.
+func pinRefused(t *testing.T, mode Mode) {
+	dir := bpffs(t)
+	if s, err := Open(Options{Mode: mode, Pin: dir}); err == nil {
+		t.Error("pinned a kprobe without a link")
+		_ = s.Close()
+	}
+	if left, err := Pinned(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func testPinned(t *testing.T, mode Mode) {
+	dir := bpffs(t)
+	path := token(t, publicDir(t, ""))
+	o := Options{Mode: mode, Pin: dir}
+	first, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, resumed := first.Resumed(); resumed || !first.Pinned() {
+		t.Errorf("first: resumed %v, pinned %v", resumed, first.Pinned())
+	}
+	watch(t, first, path, 3)
+	touch(t, path, nil)
+	one(t, first)
+	if err := first.SetAccount(3, Account{Delivered: [Kinds]uint64{KindOpen: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	away := touch(t, path, nil)
+
+	second, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	resumed, ok := second.Resumed()
+	if !ok || resumed.Placements != 1 || resumed.Since <= 0 {
+		t.Errorf("resumed %+v, %v", resumed, ok)
+	}
+	if e := one(t, second); e.PID != uint32(away.Process.Pid) || e.Placement != 3 {
+		t.Errorf("touch while away: %+v", e)
+	}
+	watch(t, second, path, 3)
+	touch(t, path, nil)
+	one(t, second)
+	c, err := second.Count(3)
+	a, errA := second.Account(3)
+	if err != nil || errA != nil || c.Seen[KindOpen] != 3 || a.Delivered[KindOpen] != 1 {
+		t.Errorf("count %+v, account %+v, %v, %v", c, a, err, errA)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	uninstalled(t, dir, path)
+}
+
+func uninstalled(t *testing.T, dir, path string) {
+	t.Helper()
+	removed, err := Uninstall(dir)
+	if err != nil || len(removed) < 10 {
+		t.Errorf("uninstalled %v, %v", removed, err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s after uninstalling: %v", dir, err)
+	}
+	third, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer third.Close()
+	touch(t, path, nil)
+	if events := drain(t, third); len(events) != 0 {
+		t.Errorf("%d events of a file that nobody watches", len(events))
+	}
+}

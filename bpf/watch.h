@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef BEESTING_WATCH_H
+#define BEESTING_WATCH_H
+
+/* The map of watched inodes, the filter before it, and enrolment. */
+
+#include "maps.h"
+
+static __always_inline __u32 slot_of(struct inode *inode)
+{
+	/* 2^64 / golden ratio: spreads the addresses of one slab. */
+	return (ADDRESS(inode) * 0x9e3779b97f4a7c15ULL) >> (64 - FILTER_BITS);
+}
+
+/* What every hook runs, for every inode there is. */
+static __always_inline bool maybe_watched(struct inode *inode)
+{
+	return inode && filter[slot_of(inode)];
+}
+
+static __always_inline __u32 device_of(struct inode *inode)
+{
+	struct super_block *sb = LOAD(inode, i_sb);
+
+	return sb ? LOAD(sb, s_dev) : 0;
+}
+
+static __always_inline struct watch *watch_find(struct inode *inode)
+{
+	__u64 key = (__u64)inode;
+	struct watch *w = bpf_map_lookup_elem(&watches, &key);
+
+	if (!w || !inode || w->ino != LOAD(inode, i_ino) || w->dev != device_of(inode) ||
+	    w->generation != LOAD(inode, i_generation))
+		return NULL;
+	return w;
+}
+
+static __always_inline bool is_self(void)
+{
+	struct task_struct *task = CURRENT(), *leader;
+
+	if (bpf_get_current_pid_tgid() >> 32 != self.tgid || !self.tgid)
+		return false;
+	leader = LOAD(task, group_leader);
+	return leader && LOAD(leader, start_boottime) == self.start_time;
+}
+
+/*
+ * FMODE_BACKING (since 6.5) and FMODE_NOACCOUNT, include/linux/fs.h: a file
+ * that a file system opened for itself on behalf of one that the user opened.
+ * NOACCOUNT alone marks overlay's backing files up to 6.4.
+ */
+#define FMODE_INTERNAL (0x2000000 | 0x20000000)
+
+/*
+ * Whether overlayfs acts for itself, on the backing inode of one that somebody
+ * acts on. It borrows the credentials of whoever mounted it. The only other way
+ * for a task to act on borrowed credentials is io_uring's personalities, so a
+ * task that has used io_uring never counts: rather one event too many than a
+ * way round.
+ */
+static __always_inline bool by_overlay(struct file *file)
+{
+	struct task_struct *task = CURRENT();
+
+	if (file && LOAD(file, f_mode) & FMODE_INTERNAL)
+		return true;
+	if (bpf_core_field_exists(task->io_uring) && LOAD(task, io_uring))
+		return false;
+	return LOAD(task, cred) != LOAD(task, real_cred);
+}
+
+static __always_inline int watch_add(struct inode *inode, __u32 flags)
+{
+	__u64 key = (__u64)inode;
+	struct watch w = {};
+	__u32 slot;
+
+	w.placement = enrol.placement;
+	w.ino = LOAD(inode, i_ino);
+	w.dev = device_of(inode);
+	w.generation = LOAD(inode, i_generation);
+	w.flags = flags;
+	w.slot = slot_of(inode);
+	/* A stale entry of an inode that is gone is overwritten. */
+	if (bpf_map_update_elem(&watches, &key, &w, BPF_ANY))
+		return -1;
+	/* One enrolment at a time, so nobody else changes the filter. */
+	slot = slot_of(inode); /* anew: the verifier has to see its bound */
+	if (filter[slot] != 255)
+		filter[slot]++;
+	return 0;
+}
+
+static __always_inline void watch_remove(struct inode *inode)
+{
+	__u64 key = (__u64)inode;
+	__u32 slot;
+
+	if (bpf_map_delete_elem(&watches, &key))
+		return;
+	slot = slot_of(inode);
+	if (filter[slot] && filter[slot] != 255) /* full ones stay so */
+		filter[slot]--;
+	enrol.done++;
+}
+
+/* The agent's thread has opened the file whose inode this is. */
+static __noinline int enrol_inode(struct inode *inode, struct file *file)
+{
+	struct bpf_pidns_info info = {};
+	struct task_struct *task = CURRENT();
+	struct task_struct *leader = LOAD(task, group_leader);
+	struct watch *w;
+
+	if (bpf_get_ns_current_pid_tgid(self.ns_dev, self.ns_ino, &info, sizeof(info)))
+		return 0;
+	/* A stranger's pid is zero when the variable has just been cleared. */
+	if (info.tgid != self.ns_tgid || !info.pid || info.pid != enrol.tid)
+		return 0;
+	if (enrol.op == ENROL_CLAIM) {
+		self.tgid = bpf_get_current_pid_tgid() >> 32;
+		self.start_time = leader ? LOAD(leader, start_boottime) : 0;
+		enrol.done++;
+		return 0;
+	}
+	w = watch_find(inode);
+	if (enrol.op == ENROL_REMOVE) {
+		if (w && w->placement == enrol.placement)
+			watch_remove(inode);
+		return 0;
+	}
+	if (w && w->placement != enrol.placement)
+		enrol.conflict = w->placement ? w->placement : 1;
+	else if (w)
+		enrol.done++; /* watched since before this agent's time */
+	else if (watch_add(inode, enrol.flags | (by_overlay(file) ? WATCH_BACKING : 0)))
+		enrol.failed++;
+	else
+		enrol.done++;
+	return 0;
+}
+
+#endif /* BEESTING_WATCH_H */
