@@ -98,3 +98,21 @@ func TestNewOutputs(t *testing.T) {
 		t.Errorf("wrong end point: %v", err)
 	}
 }
+
+func TestWatchSummary(t *testing.T) {
+	tests := []struct {
+		stats agent.CoreStats
+		want  string
+		bad   bool
+	}{
+		{agent.CoreStats{Delivered: 3, Lost: map[string]uint64{"ring_full": 0}}, "3 accesses reported, 0 lost", false},
+		{agent.CoreStats{Delivered: 3, Coalesced: 7}, "3 accesses reported for 10 touches, 0 lost", false},
+		{agent.CoreStats{Delivered: 3, SinkErrors: 1, Gaps: map[string]uint64{"restart": 1, "ring_full": 2}}, "3 accesses reported, 4 lost", true},
+		{agent.CoreStats{DecodeErrors: 1, Lost: map[string]uint64{"recursion": 5}}, "0 accesses reported, 0 lost; events lost: 5 recursion, 1 not understood", true},
+	}
+	for _, tt := range tests {
+		if got, bad := watchSummary(tt.stats); got != tt.want || bad != tt.bad {
+			t.Errorf("%q, %v, want %q, %v", got, bad, tt.want, tt.bad)
+		}
+	}
+}

@@ -221,15 +221,28 @@ func (w *watcher) summary(ctx context.Context, core *agent.Core) error {
 	if err != nil || errors.Is(context.Cause(ctx), errReaderLeft) {
 		return err
 	}
-	lost := s.SinkErrors + s.DecodeErrors
-	for _, n := range s.Lost {
+	if text, bad := watchSummary(s); bad || w.output == "text" {
+		_, err = fmt.Fprintln(w.app.stderr, text)
+	}
+	return err
+}
+
+// watchSummary says what came of the touches, and whether anything was lost.
+// Lost events are not lost touches: those are counted all the same.
+func watchSummary(s agent.CoreStats) (text string, bad bool) {
+	text = fmt.Sprintf("%d accesses reported", s.Delivered)
+	if s.Coalesced > 0 {
+		text += fmt.Sprintf(" for %d touches", s.Delivered+s.Coalesced)
+	}
+	lost := s.SinkErrors
+	for _, n := range s.Gaps {
 		lost += n
 	}
-	if lost == 0 && w.output != "text" {
-		return nil
+	text += fmt.Sprintf(", %d lost", lost)
+	if events := lossText(s); events != none {
+		return text + "; events lost: " + events, true
 	}
-	_, err = fmt.Fprintf(w.app.stderr, "%d accesses reported, %d lost\n", s.Delivered, lost)
-	return err
+	return text, lost > 0
 }
 
 // errReaderLeft is why the context ends when nobody reads standard output.
