@@ -128,9 +128,39 @@ test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
 	@$(STEP) 'test-e2e $(E2E_KERNELS) $(E2E_SMOKE)' go run ./test/e2e/cmd/e2e \
 	  -kernels '$(E2E_KERNELS)' -smoke '$(E2E_SMOKE)'
 
+# Every kernel's results are kept in the cache, so that a run of some kernels
+# updates their part of the table. RUNGS, TIERS, FS and CASES select further.
+CONFORMANCE_KERNELS ?= $(KERNELS) arm64/6.12
+RUNGS ?= lsm fentry kprobe fanotify
+TIERS ?= default recon
+FS ?= tmpfs ext4 xfs btrfs
+CASES ?=
+.PHONY: conformance
+conformance: ## Every way to touch a token, on each kernel and rung; writes docs/conformance.md.
+	@hack/install-deps.sh gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	@$(STEP) 'conformance $(CONFORMANCE_KERNELS)' go run ./test/conformance/cmd/conformance -doc docs/conformance.md \
+	  -kernels "$$(echo $(CONFORMANCE_KERNELS) | tr ' ' ,)" -rungs "$$(echo $(RUNGS) | tr ' ' ,)" \
+	  -tiers "$$(echo $(TIERS) | tr ' ' ,)" -fs "$$(echo $(FS) | tr ' ' ,)" -cases "$$(echo $(CASES) | tr ' ' ,)" \
+	  -results "$${BEESTING_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/beesting}/conformance"
+
+.PHONY: test-conformance
+test-conformance: ## The part of it that is quick: one kernel, the best rung, the default tier.
+	@hack/install-deps.sh gcc libc6-dev
+	@$(STEP) 'conformance $(KERNEL) lsm default' go run ./test/conformance/cmd/conformance \
+	  -kernels $(KERNEL) -rungs lsm -tiers default
+
 .PHONY: bench
-bench: ## Instructions added per unwatched open, beside other ways of watching.
+bench: ## Instructions and memory that watching costs, beside other ways.
 	@$(STEP) 'bench $(BENCH_KERNELS)' go run ./test/bench -kernels "$$(echo $(BENCH_KERNELS) | tr ' ' ,)"
+
+.PHONY: program-sizes
+program-sizes: ## Write the eBPF programs' sizes on KERNELS into docs/program-sizes.md.
+	@$(STEP) 'program-sizes $(KERNELS)' go run ./test/bench -sizes \
+	  -kernels "$$(echo $(KERNELS) | tr ' ' ,)" -write docs/program-sizes.md
+
+.PHONY: test-load
+test-load: ## Floods and kill -9 in a VM: every touch told, coalesced or lost by name.
+	@$(STEP) 'test-load $(KERNEL)' go run ./test/load -kernel $(KERNEL)
 
 ##@ Try it
 

@@ -1,22 +1,22 @@
 // Command bench measures what the sensor costs everybody else: the instructions
-// it adds to one open and close of a file that nobody watches, beside other ways
-// of watching files.
+// it adds to operations on files that nobody watches, beside other ways of
+// watching files; the memory that watching takes; and the sizes of its programs.
 //
 // It boots kernels under QEMU with -icount, where the guest's clock advances by
 // one nanosecond with each instruction, so figures repeat on any machine, however
 // slow or busy. They say how much work is done, not how long it takes: an
 // emulated instruction that misses every cache costs the same as one that hits.
 //
-//	go run ./test/bench                            table on standard output
+//	go run ./test/bench                            tables on standard output
 //	go run ./test/bench -kernels 6.1,6.12 -markdown
 //	go run ./test/bench -write docs/benchmarks.md  replaces the figures there
+//	go run ./test/bench -sizes -kernels 5.10,6.12 -write docs/program-sizes.md
 //
-// The exit code is 1 when the sensor's default mode misses its target and 2 when
-// something could not be measured; `go run` makes 1 of both.
+// The exit code is 1 when the sensor misses a target and 2 when something could
+// not be measured; `go run` makes 1 of both.
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -51,37 +51,67 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// options are the command line's.
+type options struct {
+	kernels         []string
+	markdown, sizes bool
+	write           string
+	timeout         time.Duration
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	kernels := flags.String("kernels", "6.12", "`kernels` to measure on, separated by commas")
-	markdown := flags.Bool("markdown", false, "print a table for documentation")
-	write := flags.String("write", "", "replace the figures in this Markdown `file`")
-	timeout := flags.Duration("timeout", 20*time.Minute, "limit for each kernel")
+	flags.BoolVar(&o.markdown, "markdown", false, "print tables for documentation")
+	flags.BoolVar(&o.sizes, "sizes", false, "report the sizes of the sensor's programs instead")
+	flags.StringVar(&o.write, "write", "", "replace the figures in this Markdown `file`")
+	flags.DurationVar(&o.timeout, "timeout", 40*time.Minute, "limit for each boot")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return o, err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	o.kernels = strings.Split(*kernels, ",")
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp("", "beesting-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	g := guest{program: filepath.Join(tmp, "guest"), timeout: o.timeout, progress: stderr}
+	if err := vm.Build(ctx, g.program, "github.com/beesting-otel/beesting/test/bench/internal/guest"); err != nil {
+		return err
+	}
+	if o.sizes {
+		return reportSizes(ctx, g, o, stdout)
+	}
+	return reportCosts(ctx, g, o, stdout)
+}
+
+func reportCosts(ctx context.Context, g guest, o options, stdout io.Writer) error {
 	var reports []report
-	for kernel := range strings.SplitSeq(*kernels, ",") {
-		r, err := measure(ctx, kernel, *timeout, stderr)
+	for _, kernel := range o.kernels {
+		r, err := measure(ctx, g, kernel)
 		if err != nil {
 			return err
 		}
 		reports = append(reports, r)
-		if !*markdown {
+		if !o.markdown {
 			fmt.Fprintln(stdout, r.text())
 		}
 	}
-	if *markdown {
-		fmt.Fprint(stdout, markdownOf(reports))
-	}
-	if *write != "" {
-		if err := replaceIn(*write, markdownOf(reports)); err != nil {
-			return err
-		}
+	if err := publish(o, markdownOf(reports), stdout); err != nil {
+		return err
 	}
 	var missed []error
 	for _, r := range reports {
@@ -90,56 +120,46 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(missed...)
 }
 
+// publish prints and writes what goes into documentation.
+func publish(o options, markdown string, stdout io.Writer) error {
+	if o.markdown {
+		fmt.Fprint(stdout, markdown)
+	}
+	if o.write == "" {
+		return nil
+	}
+	return replaceIn(o.write, markdown)
+}
+
 // measure runs the whole benchmark on one kernel.
-func measure(ctx context.Context, kernel string, timeout time.Duration, progress io.Writer) (report, error) {
-	tmp, err := os.MkdirTemp("", "beesting-bench-")
-	if err != nil {
-		return report{}, err
-	}
-	defer os.RemoveAll(tmp)
-	program := filepath.Join(tmp, "guest")
-	if err := vm.Build(ctx, program, "github.com/beesting-otel/beesting/test/bench/internal/guest"); err != nil {
-		return report{}, err
-	}
-	fmt.Fprintf(progress, "bench: measuring on %s (two minutes on a quiet machine) ", kernel)
-	defer fmt.Fprintln(progress)
+func measure(ctx context.Context, g guest, kernel string) (report, error) {
 	r := newReport(kernel)
-	for _, boot := range []string{figure.BootWatchers, figure.BootAudit} {
-		out, k, err := bootOnce(ctx, kernel, program, boot, timeout, progress)
+	for _, boot := range []string{figure.BootWatchers, figure.BootAudit, figure.BootMemory} {
+		figures, k, err := g.boot(ctx, kernel, boot)
 		if err != nil {
-			return report{}, fmt.Errorf("%s: %w", kernel, err)
+			return report{}, fmt.Errorf("%s: %s: %w", kernel, boot, err)
 		}
-		if err := r.add(boot, k, out); err != nil {
-			return report{}, fmt.Errorf("%s: %w", kernel, err)
-		}
+		r.add(boot, k, figures)
 	}
 	return r, r.check()
 }
 
-// bootOnce runs the guest's part of one boot and returns its output.
-func bootOnce(ctx context.Context, kernel, program, boot string, timeout time.Duration, progress io.Writer) (io.Reader, vm.Kernel, error) {
-	var out, complaints bytes.Buffer
-	results, b, err := vm.RunJobs(ctx, vm.Config{
-		Kernel: kernel, ICount: true, MemoryMiB: 2048, Timeout: timeout, Progress: progress,
-		Files:  map[string]string{"/bench": program},
-		Stdout: io.MultiWriter(&out, &progressWriter{w: progress}), Stderr: &complaints,
-	}, []vm.Job{{Args: []string{"/bench", "boot", boot}}}, nil)
+// replaceIn puts new figures between the marks of a document.
+func replaceIn(path, figures string) error {
+	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, b.Kernel, err
+		return err
 	}
-	if r := results[0]; r.Err != nil || r.ExitCode != 0 {
-		return nil, b.Kernel, fmt.Errorf("exit code %d: %w", r.ExitCode,
-			errors.Join(r.Err, errors.New(strings.TrimSpace(complaints.String()))))
+	before, rest, ok := strings.Cut(string(raw), beginMark)
+	_, after, ok2 := strings.Cut(rest, endMark)
+	if !ok || !ok2 {
+		return fmt.Errorf("%s: no lines %q and %q", path, strings.TrimSpace(beginMark), strings.TrimSpace(endMark))
 	}
-	return &out, b.Kernel, nil
+	return os.WriteFile(path, []byte(before+beginMark+"\n"+figures+endMark+after), 0o644)
 }
 
-// progressWriter shows that something is going on: a dot for each figure.
-type progressWriter struct{ w io.Writer }
-
-func (p *progressWriter) Write(b []byte) (int, error) {
-	for range bytes.Count(b, []byte("\n")) {
-		fmt.Fprint(p.w, ".")
-	}
-	return len(b), nil
-}
+// The marks around the figures in a document.
+const (
+	beginMark = "<!-- bench: begin -->\n"
+	endMark   = "<!-- bench: end -->\n"
+)

@@ -3,8 +3,8 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,41 +12,67 @@ import (
 	"github.com/beesting-otel/beesting/test/vm"
 )
 
+// cost is a figure in which every operation takes bare and n more, but an exec
+// n for each of its one open, two reads and one map, and 100 more.
+func cost(way string, watched int, n float64) figure.Figure {
+	const bare, bareExec = 5000, 400000
+	f := figure.Figure{Way: way, Watched: watched, BareExec: bareExec, Instructions: map[string]float64{}}
+	for _, op := range figure.Ops {
+		f.Instructions[op] = bare + n
+	}
+	f.Instructions[figure.Exec] = bareExec
+	if n > 0 {
+		f.Instructions[figure.Exec] += 4*n + 100
+	}
+	return f
+}
+
+func withRuns(f figure.Figure) figure.Figure {
+	f.Runs = map[string]map[string]float64{
+		figure.Open: {"file_open": 1}, figure.Stat: {"inode_getattr": 1},
+		figure.Read: {"file_permission": 1}, figure.Mmap: {"mmap_file": 1},
+		figure.Exec: {"file_open": 1, "file_permission": 2, "mmap_file": 1.3, "bprm_check": 1},
+	}
+	return f
+}
+
 // sample is a whole report in which the sensor adds n.
 func sample(t *testing.T, n float64, change func(boot string, f []figure.Figure) []figure.Figure) report {
 	t.Helper()
-	const bare = 5000
-	watchers := []figure.Figure{{Default: "lsm"}, {Way: figure.Bare, Instructions: bare}, {Way: figure.EmptyLSM, Instructions: bare + 180}}
+	watchers := []figure.Figure{{Default: "lsm"}, cost(figure.Bare, 0, 0), withRuns(cost(figure.EmptyLSM, 0, 180))}
 	for _, count := range figure.Counts {
-		for _, mode := range []string{"lsm", "fentry", "kprobe"} {
-			watchers = append(watchers, figure.Figure{Way: figure.SensorPrefix + mode, Watched: count, Instructions: bare + n})
+		for _, way := range []string{"sensor lsm", "sensor fentry", "sensor kprobe", figure.Recon, figure.ByNumber, figure.ByPermission} {
+			added := n
+			if way == figure.ByNumber {
+				added = 855.5
+			}
+			f := cost(way, count, added)
+			if count == 1 {
+				f = withRuns(f)
+			}
+			watchers = append(watchers, f)
 		}
-		watchers = append(watchers, figure.Figure{Way: figure.ByNumber, Watched: count, Instructions: bare + 855.5})
 	}
-	watchers = append(watchers, figure.Figure{Way: figure.BareAgain, Instructions: bare},
-		figure.Figure{Way: figure.Fanotify, Watched: 1, Instructions: bare + 166})
-	audit := []figure.Figure{{Way: figure.Bare, Instructions: bare + 1}, {Way: figure.Audit, Watched: 1, Instructions: bare + 2001}}
+	watchers = append(watchers, withRuns(cost(figure.TokenOpen, 1, n)),
+		cost(figure.BareAgain, 0, 0), cost(figure.Fanotify, 1, 166))
+	audit := []figure.Figure{cost(figure.Bare, 0, 0), cost(figure.Audit, 1, 2000)}
+	memory := []figure.Figure{{Memory: &figure.Memory{Mode: "lsm", Watched: 10000, Maps: 5 << 20, Slab: 3 << 20, Descriptors: 10000}}}
 
 	r := newReport(targetKernel)
-	for boot, figures := range map[string][]figure.Figure{figure.BootWatchers: watchers, figure.BootAudit: audit} {
+	boots := map[string][]figure.Figure{figure.BootWatchers: watchers, figure.BootAudit: audit, figure.BootMemory: memory}
+	for _, boot := range slices.Sorted(maps.Keys(boots)) {
+		figures := boots[boot]
 		if change != nil {
 			figures = change(boot, figures)
 		}
-		var out strings.Builder
-		for _, f := range figures {
-			if err := json.NewEncoder(&out).Encode(f); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := r.add(boot, vm.Kernel{Release: "6.12.1-x", Version: "6.12.1-1"}, strings.NewReader(out.String())); err != nil {
-			t.Fatal(err)
-		}
+		r.add(boot, vm.Kernel{Release: "6.12.1-x", Version: "6.12.1-1"}, figures)
 	}
 	return r
 }
 
 func TestVerdictIsTheTarget(t *testing.T) {
-	for n, keeps := range map[float64]bool{target: true, target + 0.4: true, target + 0.6: false, target + 100: false} {
+	least := float64(limit(figure.Stat))
+	for n, keeps := range map[float64]bool{least: true, least + 0.4: true, least + 0.6: false, least + 100: false} {
 		r := sample(t, n, nil)
 		if err := r.check(); err != nil {
 			t.Fatal(err)
@@ -65,6 +91,34 @@ func TestVerdictIsTheTarget(t *testing.T) {
 	}
 }
 
+func TestVerdictNamesTheOperation(t *testing.T) {
+	for _, op := range figure.Ops {
+		r := sample(t, 10, nil)
+		r.cost["sensor lsm"][1000][op] += 400
+		err := r.verdict()
+		if err == nil || !strings.Contains(err.Error(), ": "+op+" with 1000 watched") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
+
+func TestShareIsWhatAnExecHasOfItsOwn(t *testing.T) {
+	r := sample(t, 200, nil)
+	ops, own := r.contained("sensor lsm")
+	if want := map[string]float64{figure.Open: 1, figure.Read: 2, figure.Mmap: 1}; !maps.Equal(ops, want) {
+		t.Errorf("an exec contains %v, want %v", ops, want)
+	}
+	if own["bprm_check"] != 1 || own["file_open"] != 0 {
+		t.Errorf("of its own it has %v", own)
+	}
+	if n, ok := r.share("sensor lsm", 1000); !ok || n != 100 {
+		t.Errorf("share %d, %v; want 100", n, ok)
+	}
+	if _, ok := r.share(figure.Audit, 1); ok {
+		t.Error("audit has no programs, and yet a share")
+	}
+}
+
 func TestCheckWantsEveryFigure(t *testing.T) {
 	whole := 0
 	sample(t, 1, func(_ string, f []figure.Figure) []figure.Figure { whole += len(f); return f })
@@ -73,7 +127,6 @@ func TestCheckWantsEveryFigure(t *testing.T) {
 		r := sample(t, 1, func(_ string, figures []figure.Figure) []figure.Figure {
 			var kept []figure.Figure
 			for _, f := range figures {
-				// Boots come in any order, so count through both.
 				if i != drop {
 					kept = append(kept, f)
 				}
@@ -87,12 +140,22 @@ func TestCheckWantsEveryFigure(t *testing.T) {
 	}
 }
 
+func TestCheckWantsProgramsThatRun(t *testing.T) {
+	for _, way := range []string{"sensor lsm", figure.ByPermission, figure.EmptyLSM} {
+		r := sample(t, 1, nil)
+		delete(r.runs, way)
+		if err := r.check(); err == nil || !strings.Contains(err.Error(), "program") {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+}
+
 func TestCheckRefusesABareKernelThatMoves(t *testing.T) {
 	for _, way := range []string{figure.Bare, figure.BareAgain} {
 		r := sample(t, 1, func(boot string, figures []figure.Figure) []figure.Figure {
 			for i := range figures {
 				if figures[i].Way == way && (boot == figure.BootAudit || way == figure.BareAgain) {
-					figures[i].Instructions += 2 * drift
+					figures[i].Instructions[figure.Read] += 2 * drift(figure.Read, way == figure.BareAgain)
 				}
 			}
 			return figures
@@ -103,36 +166,17 @@ func TestCheckRefusesABareKernelThatMoves(t *testing.T) {
 	}
 }
 
-func TestMarkdownIsPutBetweenTheMarks(t *testing.T) {
-	text := markdownOf([]report{sample(t, 248.2, nil)})
-	for _, want := range []string{
-		"### Linux 6.12\n",
-		"| **beesting, lsm (default)** | +248 | +248 | +248 |\n",
-		"| empty BPF LSM program (the floor for BPF) | +180 |  |  |\n",
-		"| auditctl -w on a sibling | +2000 |  |  |\n",
-		"| the first PoC's kprobe, hash of inode and device | +856 | +856 | +856 |\n",
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no line %q in\n%s", want, text)
-		}
-	}
-	path := filepath.Join(t.TempDir(), "doc.md")
-	if err := os.WriteFile(path, []byte("# A\n"+beginMark+"old\n"+endMark+"tail\n"), 0o644); err != nil {
+func TestDecodeReadsWhatTheGuestWrites(t *testing.T) {
+	want := withRuns(cost(figure.Recon, 1, 3))
+	var out strings.Builder
+	if err := json.NewEncoder(&out).Encode(want); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time it replaces what the first has put there
-		if err := replaceIn(path, text); err != nil {
-			t.Fatal(err)
-		}
+	got, err := decode(strings.NewReader(out.String() + out.String()))
+	if err != nil || len(got) != 2 || got[1].Runs[figure.Exec]["mmap_file"] != 1.3 {
+		t.Errorf("%v: %+v", err, got)
 	}
-	got, err := os.ReadFile(path)
-	if err != nil || string(got) != "# A\n"+beginMark+"\n"+text+endMark+"tail\n" {
-		t.Errorf("%v: %s", err, got)
-	}
-	if err := os.WriteFile(path, []byte("no marks"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if replaceIn(path, text) == nil {
-		t.Error("no marks: no error")
+	if _, err := decode(strings.NewReader("panic: x")); err == nil {
+		t.Error("no JSON: no error")
 	}
 }

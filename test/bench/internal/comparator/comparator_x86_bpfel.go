@@ -24,10 +24,16 @@ type comparatorKey struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	comparatorMapWatched   = "watched"
-	comparatorProgByNumber = "by_number"
-	comparatorProgEmpty    = "empty"
-	comparatorVarSeen      = "seen"
+	comparatorMapWatched                 = "watched"
+	comparatorProgByNumber               = "by_number"
+	comparatorProgByPermission           = "by_permission"
+	comparatorProgEmptyBprmCheckSecurity = "empty_bprm_check_security"
+	comparatorProgEmptyFileOpen          = "empty_file_open"
+	comparatorProgEmptyFilePermission    = "empty_file_permission"
+	comparatorProgEmptyInodeGetattr      = "empty_inode_getattr"
+	comparatorProgEmptyMmapFile          = "empty_mmap_file"
+	comparatorVarInodeIsSecond           = "inode_is_second"
+	comparatorVarSeen                    = "seen"
 )
 
 // loadComparator returns the embedded CollectionSpec for comparator.
@@ -72,8 +78,13 @@ type comparatorSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type comparatorProgramSpecs struct {
-	ByNumber *ebpf.ProgramSpec `ebpf:"by_number"`
-	Empty    *ebpf.ProgramSpec `ebpf:"empty"`
+	ByNumber               *ebpf.ProgramSpec `ebpf:"by_number"`
+	ByPermission           *ebpf.ProgramSpec `ebpf:"by_permission"`
+	EmptyBprmCheckSecurity *ebpf.ProgramSpec `ebpf:"empty_bprm_check_security"`
+	EmptyFileOpen          *ebpf.ProgramSpec `ebpf:"empty_file_open"`
+	EmptyFilePermission    *ebpf.ProgramSpec `ebpf:"empty_file_permission"`
+	EmptyInodeGetattr      *ebpf.ProgramSpec `ebpf:"empty_inode_getattr"`
+	EmptyMmapFile          *ebpf.ProgramSpec `ebpf:"empty_mmap_file"`
 }
 
 // comparatorMapSpecs contains maps before they are loaded into the kernel.
@@ -87,7 +98,8 @@ type comparatorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type comparatorVariableSpecs struct {
-	Seen *ebpf.VariableSpec `ebpf:"seen"`
+	InodeIsSecond *ebpf.VariableSpec `ebpf:"inode_is_second"`
+	Seen          *ebpf.VariableSpec `ebpf:"seen"`
 }
 
 // comparatorObjects contains all objects after they have been loaded into the kernel.
@@ -123,21 +135,32 @@ func (m *comparatorMaps) Close() error {
 //
 // It can be passed to loadComparatorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type comparatorVariables struct {
-	Seen *ebpf.Variable `ebpf:"seen"`
+	InodeIsSecond *ebpf.Variable `ebpf:"inode_is_second"`
+	Seen          *ebpf.Variable `ebpf:"seen"`
 }
 
 // comparatorPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadComparatorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type comparatorPrograms struct {
-	ByNumber *ebpf.Program `ebpf:"by_number"`
-	Empty    *ebpf.Program `ebpf:"empty"`
+	ByNumber               *ebpf.Program `ebpf:"by_number"`
+	ByPermission           *ebpf.Program `ebpf:"by_permission"`
+	EmptyBprmCheckSecurity *ebpf.Program `ebpf:"empty_bprm_check_security"`
+	EmptyFileOpen          *ebpf.Program `ebpf:"empty_file_open"`
+	EmptyFilePermission    *ebpf.Program `ebpf:"empty_file_permission"`
+	EmptyInodeGetattr      *ebpf.Program `ebpf:"empty_inode_getattr"`
+	EmptyMmapFile          *ebpf.Program `ebpf:"empty_mmap_file"`
 }
 
 func (p *comparatorPrograms) Close() error {
 	return _ComparatorClose(
 		p.ByNumber,
-		p.Empty,
+		p.ByPermission,
+		p.EmptyBprmCheckSecurity,
+		p.EmptyFileOpen,
+		p.EmptyFilePermission,
+		p.EmptyInodeGetattr,
+		p.EmptyMmapFile,
 	)
 }
 

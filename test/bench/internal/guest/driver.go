@@ -3,15 +3,14 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
@@ -20,9 +19,6 @@ import (
 	"github.com/beesting-otel/beesting/test/bench/internal/figure"
 )
 
-// sibling lies beside the touched files.
-const sibling = "sibling"
-
 // mostWatched is the last of figure.Counts.
 const mostWatched = 100000
 
@@ -30,6 +26,7 @@ const mostWatched = 100000
 // is seen to work before it is measured: a program that never runs costs nothing.
 type driver struct {
 	touched, watched string
+	bareExec         float64
 }
 
 func newDriver() (*driver, error) {
@@ -42,30 +39,33 @@ func newDriver() (*driver, error) {
 	if err := os.WriteFile("/proc/sys/fs/file-max", []byte(strconv.Itoa(mostWatched*4)), 0); err != nil {
 		return nil, err
 	}
+	// Where things lie decides how many steps a search takes.
+	if err := os.WriteFile("/proc/sys/kernel/randomize_va_space", []byte("0"), 0); err != nil {
+		return nil, err
+	}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, err
 	}
-	return d, makeFiles(d.touched, d.watched, mostWatched)
+	return d, nil
 }
 
 // boot runs what belongs into one boot.
 func (d *driver) boot(name string) error {
 	bare := func() error { return d.measure(figure.Bare, 0) }
+	files := func() error { return makeFiles(d.touched, d.watched, mostWatched) }
 	var steps []func() error
 	switch name {
 	case figure.BootWatchers:
-		steps = []func() error{
-			d.defaultMode, bare, d.emptyLSM, d.byNumber,
-			func() error { return d.sensor(bpf.ModeLSM) },
-			func() error { return d.sensor(bpf.ModeFentry) },
-			func() error { return d.sensor(bpf.ModeKprobe) },
-			func() error { return d.measure(figure.BareAgain, 0) },
-			// Last: from 6.10 on a mark that is gone leaves the super block with
-			// counters that every open looks at (s_fsnotify_info).
-			d.fanotify,
+		steps = []func() error{files, d.defaultMode, d.settle, bare}
+		for _, step := range d.ways() {
+			steps = append(steps, d.beforehand, step)
 		}
 	case figure.BootAudit:
-		steps = []func() error{bare, d.audit}
+		steps = []func() error{files, bare, d.beforehand, d.audit}
+	case figure.BootMemory:
+		steps = []func() error{d.memory}
+	case figure.BootSizes:
+		steps = []func() error{d.sizes}
 	default:
 		return fmt.Errorf("boot %q", name)
 	}
@@ -75,6 +75,46 @@ func (d *driver) boot(name string) error {
 		}
 	}
 	return nil
+}
+
+// ways are what is measured in the boot with the programs.
+func (d *driver) ways() []func() error {
+	sensor := func(way string, o bpf.Options) func() error {
+		return func() error { return d.sensor(way, o) }
+	}
+	ways := []func() error{d.emptyLSM, d.byNumber, d.byPermission}
+	for _, mode := range bpf.Modes() {
+		ways = append(ways, sensor(figure.SensorPrefix+string(mode), bpf.Options{Mode: mode}))
+	}
+	return append(ways,
+		sensor(figure.Recon, bpf.Options{Mode: bpf.ModeLSM, Tier: bpf.TierRecon}),
+		d.tokenOpen,
+		func() error { return d.measure(figure.BareAgain, 0) },
+		// Last: from 6.10 on a mark that is gone leaves the super block with
+		// counters that every open looks at (s_fsnotify_info).
+		d.fanotify,
+	)
+}
+
+// settle brings programs into force and out again, so that what the kernel sets
+// up for the first of them is there before anything is measured.
+func (d *driver) settle() error {
+	empty, err := comparator.Empty()
+	if err != nil {
+		return err
+	}
+	hash, err := comparator.ByNumber(1)
+	if err == nil {
+		err = hash.Close()
+	}
+	return errors.Join(err, empty.Close(), d.beforehand())
+}
+
+// beforehand measures what an exec takes at this time.
+func (d *driver) beforehand() error {
+	cost, err := d.costs(figure.Exec)
+	d.bareExec = cost[figure.Exec]
+	return err
 }
 
 // defaultMode reports which mode the sensor takes by itself.
@@ -87,18 +127,29 @@ func (d *driver) defaultMode() error {
 	return errors.Join(err, s.Close())
 }
 
-// measure lets a child measure: this process is the sensor's own, whose opens
+// measure lets a child measure: this process is the sensor's own, whose touches
 // are no accesses.
 func (d *driver) measure(way string, watched int) error {
-	out, err := d.child("measure", d.touched)
-	if err != nil {
+	f := figure.Figure{Way: way, Watched: watched, BareExec: d.bareExec}
+	var err error
+	if f.Instructions, err = d.costs(figure.Ops[:]...); err != nil {
 		return fmt.Errorf("%s, %d watched: %w", way, watched, err)
 	}
-	n, err := strconv.ParseFloat(strings.TrimSpace(out), 64)
-	if err != nil {
-		return fmt.Errorf("%s: %w", way, err)
+	if watched <= figure.Counts[0] {
+		if f.Runs, err = d.runs(); err != nil {
+			return fmt.Errorf("%s: runs of programs: %w", way, err)
+		}
 	}
-	return report(figure.Figure{Way: way, Watched: watched, Instructions: n})
+	return report(f)
+}
+
+func (d *driver) costs(ops ...string) (map[string]float64, error) {
+	out, err := d.child(append([]string{"measure", d.touched}, ops...)...)
+	if err != nil {
+		return nil, err
+	}
+	var costs map[string]float64
+	return costs, json.Unmarshal(out, &costs)
 }
 
 // touch lets a child open a file.
@@ -107,94 +158,43 @@ func (d *driver) touch(path string) error {
 	return err
 }
 
-func (d *driver) child(args ...string) (string, error) {
-	cmd := exec.Command("/proc/self/exe", args...)
+// child runs this program by way of one in between: the sensor has as many open
+// files as watches, a child starts with a table of that size, and the kernel
+// looks through it at each fork. The grandchild's table is as small as it should.
+func (d *driver) child(args ...string) ([]byte, error) {
+	cmd := exec.Command("/proc/self/exe", append([]string{"between"}, args...)...)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	return string(out), err
+	return cmd.Output()
 }
 
-func (d *driver) emptyLSM() error {
-	p, err := comparator.Empty()
+func between(args []string) error {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// holding calls f while a child has a file open.
+func (d *driver) holding(path string, f func() error) error {
+	cmd := exec.Command("/proc/self/exe", "hold", path)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err
 	}
-	stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
-	if err != nil {
-		return errors.Join(err, p.Close())
-	}
-	touchErr := d.touch(filepath.Join(d.touched, sibling))
-	runs, err := p.Runs()
-	if err = errors.Join(touchErr, err, stats.Close()); err == nil && runs == 0 {
-		err = errors.New("attached, but it does not run")
-	}
-	if err == nil {
-		err = d.measure(figure.EmptyLSM, 0)
-	}
-	return d.ended(figure.EmptyLSM, err, p.Close())
-}
-
-func (d *driver) byNumber() error {
-	p, err := comparator.ByNumber(mostWatched)
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	err = d.growing(figure.ByNumber, func(f *os.File, _ int) error {
-		return p.Watch(int(f.Fd()))
-	}, func(int) (uint64, error) {
-		return p.Seen()
-	})
-	return d.ended(figure.ByNumber, err, p.Close())
-}
-
-func (d *driver) sensor(mode bpf.Mode) error {
-	way := figure.SensorPrefix + string(mode)
-	s, err := bpf.Open(bpf.Options{Mode: mode, MaxWatches: mostWatched})
-	if err != nil {
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	placement := func(i int) uint64 { return uint64(i) + 1 }
-	err = d.growing(way, func(f *os.File, i int) error {
-		_, err := s.Watch(f, placement(i))
-		return err
-	}, func(i int) (uint64, error) {
-		c, err := s.Count(placement(i))
-		return c.Seen, err
-	})
-	return d.ended(way, err, s.Close())
-}
-
-// growing measures with each number of watched files. After each step the file
-// that was added last is touched, and seen has to tell of it.
-func (d *driver) growing(way string, watch func(*os.File, int) error, seen func(int) (uint64, error)) error {
-	next := 0
-	for _, count := range figure.Counts {
-		for ; next < count; next++ {
-			if err := d.watchOne(next, watch); err != nil {
-				return err
-			}
-		}
-		before, err := seen(count - 1)
-		if err != nil {
-			return err
-		}
-		if err := d.touch(watchedPath(d.watched, count-1)); err != nil {
-			return err
-		}
-		after, err := seen(count - 1)
-		if err != nil {
-			return err
-		}
-		if after != before+1 {
-			return fmt.Errorf("%d watched: a touch was counted %d times", count, after-before)
-		}
-		if err := d.measure(way, count); err != nil {
-			return err
-		}
+	if _, err = out.Read(make([]byte, 1)); err == nil { // it has it
+		err = f()
 	}
-	return nil
+	return errors.Join(err, in.Close(), cmd.Wait())
 }
 
+// watchOne hands the i-th watched file to watch.
 func (d *driver) watchOne(i int, watch func(*os.File, int) error) error {
 	path := watchedPath(d.watched, i)
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -206,7 +206,9 @@ func (d *driver) watchOne(i int, watch func(*os.File, int) error) error {
 	return watch(f, i)
 }
 
-func (d *driver) ended(way string, err, closeErr error) error {
+func (d *driver) siblingPath() string { return filepath.Join(d.touched, sibling) }
+
+func ended(way string, err, closeErr error) error {
 	if err = errors.Join(err, closeErr); err != nil {
 		return fmt.Errorf("%s: %w", way, err)
 	}

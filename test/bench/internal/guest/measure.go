@@ -3,108 +3,105 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
-	"math"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"syscall"
+	"slices"
+	"strconv"
 	"time"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"github.com/beesting-otel/beesting/test/bench/internal/figure"
 )
 
 const (
-	// touchedFiles are opened in turn: with one only, the figure would depend on
+	// touchedFiles are used in turn: with one only, the figure would depend on
 	// whether its inode shares a hash bucket with a watched one.
 	touchedFiles = 16
 	// batches are short, so that most of them end before the next timer tick, and
 	// many, so that the least of them had neither a tick nor a cold path.
 	batches = 400
 	warmUp  = 40
+	// A batch of execs is one, which takes as long as 20 to 100 of the others.
+	execBatches = 600
+	execWarmUp  = 100
 )
 
-// measure prints the instructions of one open and close in dir.
+// measure prints the instructions of one operation on files in dir, for each of
+// the operations.
 //
 // The system calls are made without the Go scheduler taking part (RawSyscall),
 // on one thread, with the garbage collector off. What the loop itself costs is
 // in every figure and so in no difference between two.
-func measure(dir string) error {
-	debug.SetGCPercent(-1)
-	runtime.LockOSThread()
-	if err := os.Chdir(dir); err != nil {
+func measure(dir string, ops ...string) error {
+	t, err := newToucher(dir)
+	if err != nil {
 		return err
 	}
-	var names [touchedFiles]*byte
-	for i := range names {
-		name, err := unix.BytePtrFromString(touchedName(i))
+	cost := map[string]float64{}
+	for _, op := range ops {
+		n, err := t.cost(op)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", op, err)
 		}
-		names[i] = name
+		cost[op] = n
 	}
-	least := time.Duration(math.MaxInt64)
-	for i := range warmUp + batches {
-		took, err := batch(&names)
-		if err != nil {
-			return err
-		}
-		if i >= warmUp {
-			least = min(least, took)
-		}
-	}
-	fmt.Printf("%.2f\n", float64(least.Nanoseconds())/touchedFiles)
-	return nil
+	return json.NewEncoder(os.Stdout).Encode(cost)
 }
 
-func touchedName(i int) string { return fmt.Sprintf("f%02d", i) }
-
-// batch opens and closes each file once and returns the time that took: under
-// -icount, nanoseconds are instructions.
-func batch(names *[touchedFiles]*byte) (time.Duration, error) {
-	const flags = unix.O_RDONLY | unix.O_CLOEXEC
-	at := unix.AT_FDCWD
-	start := time.Now()
-	for _, name := range names {
-		fd, _, errno := syscall.RawSyscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(name)), flags, 0, 0, 0)
-		if errno != 0 {
-			return 0, fmt.Errorf("open: %w", errno)
-		}
-		if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0); errno != 0 {
-			return 0, fmt.Errorf("close: %w", errno)
-		}
+// repeat makes an operation so many times.
+func repeat(dir, op, times string) error {
+	n, err := strconv.Atoi(times)
+	if err != nil {
+		return err
 	}
-	return time.Since(start), nil
-}
-
-// makeFiles creates the files that are touched, one beside them, and the files
-// to be watched. All are there from the start: what a hundred thousand more
-// entries in the directory cache cost is no sensor's cost.
-func makeFiles(touched, watched string, n int) error {
-	for _, dir := range []string{touched, watched} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
+	t, err := newToucher(dir)
+	if err != nil {
+		return err
 	}
-	paths := []string{filepath.Join(touched, sibling)}
-	for i := range touchedFiles {
-		paths = append(paths, filepath.Join(touched, touchedName(i)))
+	f, _, err := t.operation(op)
+	if err != nil {
+		return err
 	}
 	for i := range n {
-		paths = append(paths, watchedPath(watched, i))
-	}
-	for _, p := range paths {
-		fd, err := unix.Open(p, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
-		if err != nil {
-			return fmt.Errorf("create %s: %w", p, err)
-		}
-		if err := unix.Close(fd); err != nil {
-			return err
+		if err := f(i % touchedFiles); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
 		}
 	}
 	return nil
 }
 
-func watchedPath(dir string, i int) string { return fmt.Sprintf("%s/%d", dir, i) }
+// cost is that of one operation in the cheapest batch: under -icount,
+// nanoseconds are instructions. A process's end is put off at times, to be paid
+// for by the next, so of execs the cheapest are no measure: a twentieth of them
+// is left out.
+func (t *toucher) cost(op string) (float64, error) {
+	f, perBatch, err := t.operation(op)
+	if err != nil {
+		return 0, err
+	}
+	warm, all, leave := warmUp, warmUp+batches, 0
+	if op == figure.Exec {
+		warm, all, leave = execWarmUp, execWarmUp+execBatches, execBatches/20
+	}
+	took := make([]time.Duration, 0, all)
+	for range all {
+		start := time.Now()
+		for k := range perBatch {
+			if err := f(k); err != nil {
+				return 0, err
+			}
+		}
+		took = append(took, time.Since(start))
+	}
+	took = took[warm:]
+	slices.Sort(took)
+	return float64(took[leave].Nanoseconds()) / float64(perBatch), nil
+}
+
+// quiet keeps Go's runtime from doing anything while something is measured.
+func quiet() {
+	debug.SetGCPercent(-1)
+	runtime.LockOSThread()
+}

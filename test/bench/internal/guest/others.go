@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +19,7 @@ func (d *driver) fanotify() error {
 	if err != nil {
 		return fmt.Errorf("fanotify: %w", err)
 	}
-	path := filepath.Join(d.touched, sibling)
+	path := d.siblingPath()
 	err = unix.FanotifyMark(fd, unix.FAN_MARK_ADD, unix.FAN_OPEN, unix.AT_FDCWD, path)
 	if err == nil {
 		err = d.touch(path)
@@ -33,7 +32,7 @@ func (d *driver) fanotify() error {
 	if err == nil {
 		err = d.measure(figure.Fanotify, 1)
 	}
-	return d.ended(figure.Fanotify, err, unix.Close(fd))
+	return ended(figure.Fanotify, err, unix.Close(fd))
 }
 
 // From include/uapi/linux/audit.h.
@@ -71,7 +70,7 @@ func (d *driver) audit() error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	path := filepath.Join(d.touched, sibling)
+	path := d.siblingPath()
 	rule := auditRule{Flags: auditExit, Action: auditAlways, FieldCount: 2, BufLen: uint32(len(path))}
 	for i := range rule.Mask {
 		rule.Mask[i] = ^uint32(0)
@@ -100,7 +99,7 @@ func (d *driver) audit() error {
 	if err == nil {
 		err = d.measure(figure.Audit, 1)
 	}
-	return d.ended(figure.Audit, err, unix.Close(fd))
+	return ended(figure.Audit, err, unix.Close(fd))
 }
 
 // netlink sends one request and waits for its acknowledgement.

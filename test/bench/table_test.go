@@ -1,0 +1,89 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/beesting-otel/beesting/test/bench/internal/figure"
+)
+
+func TestMarkdownTable(t *testing.T) {
+	text := markdownOf([]report{sample(t, 248.2, nil)})
+	for _, want := range []string{
+		"### Linux 6.12\n",
+		"| nothing watches: all of it | 5000 | 5000 | 5000 | 5000 | 400000 | – |\n",
+		"| beesting, lsm (default) | +248 | +248 | +248 | +248 | +1093 | +101 |\n",
+		"| target for the default tier | ≤ 250: kept | ≤ 220: MISSED | ≤ 220: MISSED | ≤ 220: MISSED |  | ≤ 300: kept |\n",
+		"| auditctl -w on a sibling | +2000 | +2000 | +2000 | +2000 | +8100 | – |\n",
+		"1 × mmap, 1 × open, 2 × read, and of its own: 1 × bprm_check, 0.3 × mmap_file.",
+		"| lsm | 0.0 MiB | 5.0 MiB | +3.0 MiB | +0.0 MiB | +0.0 MiB | +10000 |\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+func TestCellShowsWhatGrows(t *testing.T) {
+	values := map[int]int{1: 5, 1000: 6, 100000: 9}
+	value := func(n int) (int, bool) { return values[n], true }
+	if got := cell(figure.Counts[:], value); got != "+5 / +6 / +9" {
+		t.Errorf("got %q", got)
+	}
+	if got := cell(figure.Counts[:2], value); got != "+6" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSizesMarkdown(t *testing.T) {
+	programs := []figure.Program{{Name: "file_open", Type: "lsm", Hook: "bpf_lsm_file_open", Translated: 100, Jited: 60, Verified: 900}}
+	more := append(programs, figure.Program{Name: "looked_up", Type: "kprobe", Translated: 8, Jited: 9, Verified: 1})
+	kernel := sized{release: "6.12.1-x"}
+	for _, mode := range []string{"lsm", "fentry", "kprobe"} {
+		kernel.sizes = append(kernel.sizes,
+			figure.Sizes{Mode: mode, Tier: "default", Programs: programs, LoadMilliseconds: 12},
+			figure.Sizes{Mode: mode, Tier: "recon", Programs: more})
+	}
+	old := sized{release: "5.10.0-y", sizes: []figure.Sizes{{Mode: "lsm", Tier: "default", Unavailable: "too old"}}}
+	text, err := sizesMarkdown([]sized{old, kernel})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| lsm, default | – | 12 |\n", "| program | hook | tier | 5.10 | 6.12 |\n",
+		"| file_open | file_open | default | – | 100 / 60 / 900 |\n",
+		"| looked_up | kprobe | recon | – | 8 / 9 / 1 |\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if _, err := sizesMarkdown([]sized{old}); err == nil {
+		t.Error("no program anywhere: no error")
+	}
+}
+
+func TestMarkdownIsPutBetweenTheMarks(t *testing.T) {
+	const text = "new\n"
+	path := filepath.Join(t.TempDir(), "doc.md")
+	if err := os.WriteFile(path, []byte("# A\n"+beginMark+"old\n"+endMark+"tail\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it replaces what the first has put there
+		if err := replaceIn(path, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != "# A\n"+beginMark+"\n"+text+endMark+"tail\n" {
+		t.Errorf("%v: %s", err, got)
+	}
+	if err := os.WriteFile(path, []byte("no marks"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if replaceIn(path, text) == nil {
+		t.Error("no marks: no error")
+	}
+}
