@@ -115,6 +115,14 @@ func TestOverlay(t *testing.T) {
 	if e := touchOne(t, s, "open", path); e.Kind != bpf.KindOpen {
 		t.Errorf("after copy-up: %+v", e)
 	}
+	// Before 6.6 an overlay gives no file handles, unless it is to be exported.
+	if s.changes != nil && s.changes.failed == 0 {
+		cmd := touch(t, "chmod", path)
+		events := settled(t, s, 1)
+		if len(events) != 1 || events[0].Kind != bpf.KindSetattr || events[0].PID != uint32(cmd.Process.Pid) {
+			t.Errorf("chmod: events %s", brief(events))
+		}
+	}
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}

@@ -18,6 +18,8 @@ const (
 	// the kernel denies an access each time: a few tries, and it is over.
 	maxRestarts = 5
 	restartTime = time.Minute
+	// sweepInterval keeps thousands of looks at /proc from becoming a habit.
+	sweepInterval = 10 * time.Second
 )
 
 // run handles what the guard says, and starts another one when it has ended.
@@ -236,7 +238,9 @@ func (s *Sensor) classify(j *look, mask uint64) []bpf.Kind {
 
 func (s *Sensor) openFile(w openKey, who identity, j *look) *opened {
 	f := s.opens.open(w, who, j.thread, j.time)
-	if f.handle == 0 && s.opens.full() {
+	// Somebody may keep as many files open as there is room for.
+	if s.opens.full() && j.time-s.swept > sweepInterval {
+		s.swept = j.time
 		s.opens.sweep(func(i identity) bool {
 			stat, err := s.eye.proc.stat(i.pid)
 			return err == nil && stat.start == i.start

@@ -69,6 +69,17 @@ func TestParseSyscall(t *testing.T) {
 	}
 }
 
+func FuzzDecode(f *testing.F) {
+	f.Add(message{Type: fromEvent, Seq: 1, Mask: 1 << 16, Thread: 7}.encode())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := decode(b)
+		if err == nil && string(m.encode()) != string(b) {
+			t.Errorf("%v: encoded again as %x", m, m.encode())
+		}
+	})
+}
+
 func FuzzParseChange(f *testing.F) {
 	f.Add([]byte{24, 0, 0, 0, 3, 0, 24, 0, 4, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 7, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -46,6 +46,7 @@ type Sensor struct {
 	groups  map[uint64]struct{}
 	repeats *repeats
 	opens   *opens
+	swept   time.Duration      // when opens were looked through for processes that ended
 	execs   map[uint32]openKey // threads whose exec goes on to an open
 	// readers read through a file that another process opened, by permission.
 	readers map[reader]struct{}
