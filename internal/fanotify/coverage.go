@@ -27,8 +27,9 @@ func coverage(changes bool) []bpf.KindSupport {
 		seen[bpf.KindRename] = "told afterwards, without the new name; not of the mount point below a bind mount"
 	}
 	missing := map[bpf.Kind]string{
-		bpf.KindMmap:  "the open that it takes is seen",
-		bpf.KindXattr: "reading one is not seen; setting one is a setattr",
+		bpf.KindMmap:  noteNoHook + ": the open that it takes is seen",
+		bpf.KindXattr: noteNoHook + ": reading one is not seen; setting one is a setattr",
+		bpf.KindList:  "not in this mode: only files are marked",
 	}
 	var all []bpf.KindSupport
 	for k := bpf.KindOpen; k < bpf.KindClose; k++ {
@@ -38,7 +39,7 @@ func coverage(changes bool) []bpf.KindSupport {
 		case !changes && (k == bpf.KindSetattr || k == bpf.KindLink || k == bpf.KindUnlink || k == bpf.KindRename):
 			note = noteNoPidfd
 		case missing[k] != "":
-			note = noteNoHook + ": " + missing[k]
+			note = missing[k]
 		default:
 			note = noteNoHook
 		}
