@@ -55,6 +55,7 @@ func (a *app) uninstall() *cobra.Command {
 	u := uninstaller{app: a}
 	file := cmd.Flags().String("config", "", "take the places to look at from this configuration `FILE`")
 	pin := cmd.Flags().String("pin", "", "look for pinned programs in this `DIR` alone, and at nothing else")
+	_ = cmd.MarkFlagDirname("pin") // which exists
 	cmd.Flags().BoolVar(&u.dryRun, "dry-run", false, "remove nothing, say what is there")
 	cmd.Flags().BoolVar(&u.state, "state", false, "remove the state directory too")
 	cmd.Flags().BoolVar(&u.force, "force", false, "also while an agent runs")

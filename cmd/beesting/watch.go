@@ -80,6 +80,7 @@ func (a *app) watch() *cobra.Command {
 	tier := choiceFlag(cmd, "tier", "kinds of access to look for; recon costs more", config.SensorTiers()...)
 	pin := cmd.Flags().String("pin", "", "stay attached after the end, in this `DIR` on bpffs")
 	exempt := cmd.Flags().StringArray("exempt-binary", nil, "a program `FILE` whose touches are no accesses; can be repeated")
+	_ = cmd.MarkFlagDirname("pin") // which exists
 	args := choiceFlag(cmd, "command-args", "what is told of the process's arguments", "redacted", "full", "off")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		// What goes wrong while watching. Without trouble, standard error has

@@ -3,6 +3,8 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -110,5 +112,30 @@ func TestLadderProbe(t *testing.T) {
 	}
 	if got = rungs(nil, nil, &asked).probe(SensorOptions{Tier: "all"}); len(got) != 1 || got[0].Err == nil {
 		t.Errorf("no such tier: %+v", got)
+	}
+}
+
+func TestRemoveEmpty(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pin")
+	kept := filepath.Join(dir, "v1", "other")
+	for _, d := range []string{filepath.Join(dir, "v2", "maps"), filepath.Dir(kept)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(kept, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := removeEmpty(dir); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != "v1" {
+		t.Errorf("left %v (%v)", left, err)
+	}
+	if err := errors.Join(os.Remove(kept), removeEmpty(dir), removeEmpty(dir)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left: %v", err)
 	}
 }

@@ -2,7 +2,10 @@ package agent
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/beesting-otel/beesting/bpf"
@@ -45,9 +48,26 @@ func UninstallSensor(pin string) error {
 	if _, err := bpf.Uninstall(pin); err != nil {
 		return err
 	}
-	// Of a sensor that got no further; one with anything else in it stays.
-	_ = os.Remove(pin)
-	return nil
+	return removeEmpty(pin)
+}
+
+// removeEmpty removes the directories that a sensor which got no further has
+// left; one with anything in it stays.
+func removeEmpty(dir string) error {
+	var dirs []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, dir := range slices.Backward(dirs) {
+		_ = os.Remove(dir)
+	}
+	return err
 }
 
 // PinnedSensor lists what sensors left under a pin directory, sorted, as paths
