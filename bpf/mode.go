@@ -56,6 +56,8 @@ var (
 	// ErrNotRegular: only regular files can be watched, and the directories that
 	// hold them.
 	ErrNotRegular = errors.New("not a regular file")
+	// ErrNotBPFFS: a directory for pinning has to be in a bpf file system.
+	ErrNotBPFFS = errors.New("not in a bpf file system (mount -t bpf bpf /sys/fs/bpf)")
 	// ErrTooMany: MaxWatches are set.
 	ErrTooMany = errors.New("no room for another watch")
 )

@@ -29,9 +29,6 @@ of another layout can't be read; their programs are detached once ours run.
 */
 const bpffsMagic = 0xcafe4a11 // BPF_FS_MAGIC, include/uapi/linux/magic.h
 
-// ErrNotBPFFS: a directory for pinning has to be in a bpf file system.
-var ErrNotBPFFS = errors.New("not in a bpf file system (mount -t bpf bpf /sys/fs/bpf)")
-
 // pins are a directory for this layout.
 type pins struct {
 	root string // as the options name it
