@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -59,21 +60,63 @@ func (c *Core) watched(placement uint64) {
 	c.release(context.Background(), placement)
 }
 
-// leave has the counters of a placement that is watched no longer forgotten,
-// once they are accounted for; stay takes that back.
+// departure is a placement whose counters are to be forgotten. They were taken
+// down before its watch ended.
+type departure struct {
+	snap account.Snapshot
+	// rounds is after how many settlements: the first can't tell a loss from an
+	// event under way.
+	rounds int
+}
+
+// leave has the counters of a placement forgotten that is not watched any
+// longer from now on, once they are accounted for; stay takes that back.
 func (c *Core) leave(placement uint64) {
 	c.out.Lock()
 	defer c.out.Unlock()
-	if c.begin(placement) {
-		// Twice, as the first can't tell a loss from an event under way.
-		c.leaving[placement], c.dirty[placement] = 2, struct{}{}
+	if !c.begin(placement) {
+		return
 	}
+	now, err := c.clock.Boot()
+	n, errCount := c.sensor.Count(placement)
+	if err := errors.Join(err, errCount); err != nil {
+		c.accountError("count of a placement not found", err)
+		c.close(placement)
+		return
+	}
+	d := &departure{snap: c.book.Mark(now), rounds: 2}
+	d.snap.Counts[placement] = n
+	if told(n, c.book.Account(placement)) {
+		d.rounds = 1
+	} else {
+		c.repeats(&d.snap)
+	}
+	c.leaving[placement] = d
+	delete(c.dirty, placement)
 }
 
+// stay is for a placement that is armed again: its account is opened anew.
 func (c *Core) stay(placement uint64) {
 	c.out.Lock()
 	defer c.out.Unlock()
-	delete(c.leaving, placement)
+	if c.leaving[placement] != nil {
+		c.close(placement)
+	}
+}
+
+// repeats adds the repeats of the placements that a snapshot counts.
+func (c *Core) repeats(snap *account.Snapshot) bool {
+	repeats, err := c.sensor.Repeats()
+	if err != nil {
+		c.accountError("books not kept: repeats", err)
+		return false
+	}
+	for _, r := range repeats {
+		if _, ok := snap.Counts[r.Placement]; ok {
+			snap.Repeats[r.Placement] = append(snap.Repeats[r.Placement], r)
+		}
+	}
+	return true
 }
 
 // snapshot takes down what the kernel counted of the placements that are to be
@@ -88,11 +131,19 @@ func (c *Core) snapshot() (account.Snapshot, bool) {
 	snap := c.book.Mark(now)
 	wanted := make([]uint64, 0, len(c.dirty))
 	for id := range c.dirty {
-		if len(c.held.events[id]) == 0 {
+		if len(c.held.events[id]) == 0 && c.leaving[id] == nil {
 			wanted = append(wanted, id)
 		}
 	}
+	for id := range c.leaving {
+		snap.Leaving = append(snap.Leaving, id)
+	}
 	c.out.Unlock()
+	for _, id := range snap.Leaving { // what an earlier agent watched is watched still
+		if n, err := c.sensor.Count(id); err == nil {
+			snap.Counts[id] = n
+		}
+	}
 	for _, id := range wanted {
 		n, err := c.sensor.Count(id)
 		if err != nil {
@@ -102,19 +153,9 @@ func (c *Core) snapshot() (account.Snapshot, bool) {
 		snap.Counts[id] = n
 	}
 	if len(snap.Counts) == 0 {
-		return snap, false
+		return snap, len(snap.Leaving) > 0
 	}
-	repeats, err := c.sensor.Repeats()
-	if err != nil {
-		c.accountError("books not kept: repeats", err)
-		return snap, false
-	}
-	for _, r := range repeats {
-		if _, ok := snap.Counts[r.Placement]; ok {
-			snap.Repeats[r.Placement] = append(snap.Repeats[r.Placement], r)
-		}
-	}
-	return snap, true
+	return snap, c.repeats(&snap)
 }
 
 // uncounted closes the account of a placement whose counters are gone.
@@ -134,16 +175,21 @@ func (c *Core) close(placement uint64) {
 	delete(c.leaving, placement)
 }
 
-// settle tells what a snapshot counted and no event did. The events that were
-// under way at its time have been read.
+// settle tells what a snapshot counted and no event did, and what was counted of
+// placements that are leaving. The events that were under way at the time have
+// been read.
 func (c *Core) settle(tell context.Context, snap account.Snapshot, final bool) {
 	now, err := c.clock.sample()
 	if err != nil {
 		c.accountError("books not kept", err)
 		return
 	}
+	t := teller{Core: c, ctx: tell, now: now}
 	for id := range snap.Counts {
-		c.settleOne(teller{Core: c, ctx: tell, now: now}, id, snap, final)
+		c.settleOne(t, id, snap, final)
+	}
+	for _, id := range snap.Leaving {
+		c.settleLeaving(t, id, snap, final)
 	}
 }
 
@@ -151,25 +197,41 @@ func (c *Core) settle(tell context.Context, snap account.Snapshot, final bool) {
 func (c *Core) settleOne(t teller, id uint64, snap account.Snapshot, final bool) {
 	c.out.Lock()
 	defer c.out.Unlock()
-	if !c.book.Known(id) || len(c.held.events[id]) > 0 {
+	if !c.book.Known(id) || c.leaving[id] != nil || len(c.held.events[id]) > 0 {
 		return
 	}
-	rounds, leaving := c.leaving[id]
+	if c.settleAs(t, id, snap, final) {
+		delete(c.dirty, id)
+	}
+}
+
+// settleLeaving settles by what was counted last.
+func (c *Core) settleLeaving(t teller, id uint64, snap account.Snapshot, final bool) {
+	c.out.Lock()
+	defer c.out.Unlock()
+	d := c.leaving[id]
+	if d == nil {
+		return
+	}
+	d.rounds--
+	if _, counted := snap.Counts[id]; !counted {
+		snap = d.snap
+	}
+	c.settleAs(t, id, snap, final || d.rounds <= 0)
+	if final || d.rounds <= 0 {
+		c.forget(id)
+	}
+}
+
+func (c *Core) settleAs(t teller, id uint64, snap account.Snapshot, final bool) (quiet bool) {
 	terms := c.terms
-	terms.Final = final || leaving && rounds <= 1
+	terms.Final = final
 	before := c.book.Account(id)
-	quiet := c.book.Settle(id, snap, terms, t)
+	quiet = c.book.Settle(id, snap, terms, t)
 	if c.book.Account(id) != before {
 		c.keepAccount(id)
 	}
-	switch {
-	case !leaving && quiet:
-		delete(c.dirty, id)
-	case leaving && rounds > 1:
-		c.leaving[id] = rounds - 1
-	case leaving:
-		c.forget(id)
-	}
+	return quiet
 }
 
 // forget drops the counters of a placement; c.out is held.

@@ -150,6 +150,7 @@ func (a *Agent) arm(c nri.Container, p planted) {
 		if err := a.look(c, p, file); err != nil {
 			a.fail(c.Container, p.token.Name, ReasonHidden, err)
 		}
+		a.surround(c, p, id, file)
 	}
 }
 

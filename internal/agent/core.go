@@ -81,7 +81,7 @@ type Core struct {
 	out     sync.Mutex
 	book    *account.Book
 	dirty   map[uint64]struct{} // placements to be settled
-	leaving map[uint64]int      // placements to be forgotten, after so many settlements
+	leaving map[uint64]*departure
 	sweep   sweep
 	ends    *ends
 	held    held
@@ -103,7 +103,7 @@ func NewCore(o CoreOptions) (*Core, error) {
 		terms: account.Terms{Interval: o.RepeatInterval}, booksEvery: booksEvery, holdTime: holdTime,
 		proc: proc.FS(o.ProcRoot), table: newTable(o.MaxPlacements),
 		argsReads: newPatience(4, 50*time.Millisecond), lookups: newPatience(4, 50*time.Millisecond),
-		book: account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]int{},
+		book: account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{},
 		ends: newEnds(o.OpenTimeout), seen: newSightings(),
 	}
 	c.stats.Gaps = map[string]uint64{}

@@ -36,7 +36,9 @@ type table struct {
 type armed struct {
 	placement beesting.Placement
 	watch     io.Closer // nil while it is being armed
-	inode     inode     // what the file is outside of the kernel; zero if unknown
+	beside    []io.Closer
+	name      string // that symbolic links are told for; empty if none
+	inode     inode  // what the file is outside of the kernel; zero if unknown
 }
 
 // inode is what stat(2) tells a file by.
@@ -71,8 +73,9 @@ func (c *Core) Arm(p beesting.Placement, f *os.File) error {
 		c.table.remove(p.ID)
 		return fmt.Errorf("arm token %s: %w", p.Token.Name, err)
 	}
+	name := c.watchName(p.Token)
 	c.table.mu.Lock()
-	entry.watch = watch
+	entry.watch, entry.name = watch, name
 	c.table.mu.Unlock()
 	c.watched(uint64(p.ID))
 	return nil
@@ -90,9 +93,8 @@ func (c *Core) Disarm(id beesting.PlacementID) error {
 	c.table.drop(id, entry)
 	c.table.past.set(id, entry.placement)
 	c.table.mu.Unlock()
-	err := entry.watch.Close()
 	c.leave(uint64(id))
-	if err != nil {
+	if err := c.closeWatches(entry); err != nil {
 		return fmt.Errorf("disarm token %s: %w", entry.placement.Token.Name, err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,5 +180,120 @@ func TestRealSensorLosesNothingAtTheEnd(t *testing.T) {
 	}
 	if s, err := core.Stats(); err != nil || s.Delivered != touches || s.Lost["ring_full"] != 0 {
 		t.Errorf("stats %+v, %v", s, err)
+	}
+}
+
+// The root file system of a process without what is mounted in it.
+func TestBareRoot(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"token": "token", "point": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := "mount --bind " + filepath.Join(dir, "token") + " " + filepath.Join(dir, "point") + " && echo ready && exec sleep 60"
+	cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", script)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if n, err := out.Read(make([]byte, 10)); err != nil || n == 0 {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	before, err := os.Readlink("/proc/thread-self/ns/mnt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := bareRoot("/proc", cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	rel := mountPointOf(t, dir)
+	covered, err := root.Lookup(rel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer covered.Close()
+	want, err := os.Stat(filepath.Join(dir, "point"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := covered.Stat(); err != nil || !os.SameFile(got, want) {
+		t.Errorf("found %v, %v; want the mount point", got, err)
+	}
+	if after, err := os.Readlink("/proc/thread-self/ns/mnt"); err != nil || after != before {
+		t.Errorf("this process has moved to %s, %v", after, err)
+	}
+}
+
+// mountPointOf is the path of the mount point from the root, and skips where
+// the temporary directory is another file system than that.
+func mountPointOf(t *testing.T, dir string) string {
+	t.Helper()
+	a, errA := os.Stat("/")
+	b, errB := os.Stat(dir)
+	if errA != nil || errB != nil {
+		t.Fatal(errA, errB)
+	}
+	if a.Sys().(*syscall.Stat_t).Dev != b.Sys().(*syscall.Stat_t).Dev {
+		t.Skipf("%s is not in the root file system", dir)
+	}
+	return filepath.Join(dir, "point")
+}
+
+// The kernel's counts behind the books: one process that touches many times, and
+// its accesses that add up.
+func TestRealBooksAddUp(t *testing.T) {
+	const touches = 300
+	sensor, _, err := OpenSensor(SensorOptions{Mode: "auto"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sensor.Close()
+	sink := &memory{}
+	core, err := NewCore(CoreOptions{Sensor: sensor, Sink: sink, Exempt: noBinaries()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer core.Close()
+	token := file(t)
+	if err := core.Arm(placement(7), token); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- core.Run(ctx) }()
+	script := "i=0; while [ $i -lt 300 ]; do read x < " + token.Name() + "; i=$((i+1)); done; exit 0"
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	var sum uint64
+	for _, a := range sink.accesses() {
+		if a.Kind == beesting.AccessOpen {
+			sum += a.Count
+		}
+	}
+	n, err := sensor.Count(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := sensor.Account(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum != touches || len(sink.gaps) != 0 || !told(n, a) {
+		t.Errorf("%d of %d told, gaps %+v, count %+v, account %+v", sum, touches, sink.gaps, n, a)
 	}
 }

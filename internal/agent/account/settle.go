@@ -30,6 +30,9 @@ type Snapshot struct {
 	At      time.Duration
 	Counts  map[uint64]bpf.Count
 	Repeats map[uint64][]bpf.Repeat
+	// Leaving is the caller's note of placements that have a snapshot of their
+	// own.
+	Leaving []uint64
 }
 
 // Mark begins a snapshot.

@@ -18,12 +18,6 @@ type Key struct {
 	Variant   uint8
 }
 
-// book is what is counted of a placement.
-type book struct {
-	count   bpf.Count
-	account bpf.Account
-}
-
 type repeat struct {
 	total     uint64
 	last, due time.Duration
@@ -37,12 +31,13 @@ type Exemption struct {
 	Closed bool
 }
 
-// book returns the counters of a placement, new if there were none; s.mu is held.
-func (s *Fake) book(id uint64) *book {
-	if s.books[id] == nil {
-		s.books[id] = &book{}
+// counter returns the counters of a placement, new if there were none; s.mu is
+// held.
+func (s *Fake) counter(id uint64) *bpf.Count {
+	if s.counts[id] == nil {
+		s.counts[id] = &bpf.Count{}
 	}
-	return s.books[id]
+	return s.counts[id]
 }
 
 // Act counts a touch as the kernel does, and puts its event in if there is to be
@@ -61,8 +56,8 @@ func (s *Fake) Act(e bpf.Event, room bool) bool {
 func (s *Fake) Tally(e bpf.Event, room bool) (bpf.Event, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.book(e.Placement)
-	b.count.Seen[e.Kind]++
+	n := s.counter(e.Placement)
+	n.Seen[e.Kind]++
 	key := Key{e.Placement, e.PID, e.StartTime, e.Kind, e.Variant}
 	r := s.repeats[key]
 	if r == nil {
@@ -78,7 +73,7 @@ func (s *Fake) Tally(e bpf.Event, room bool) (bpf.Event, bool) {
 	case room:
 		r.due = e.Time + time.Second
 	case r.total == 1:
-		b.count.Lost[e.Kind]++
+		n.Lost[e.Kind]++
 	}
 	return e, room
 }
@@ -94,7 +89,7 @@ func (s *Fake) Evict(k Key) {
 func (s *Fake) Miscount(id uint64, k bpf.Kind, n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.book(id).count.Seen[k] += n
+	s.counter(id).Seen[k] += n
 }
 
 // Resume says that the sensor was found attached.
@@ -108,28 +103,25 @@ func (s *Fake) Resume(since time.Duration) {
 func (s *Fake) Count(id uint64) (bpf.Count, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.books[id]
-	if b == nil {
+	n := s.counts[id]
+	if n == nil {
 		return bpf.Count{}, fmt.Errorf("placement %#x: %w", id, os.ErrNotExist)
 	}
-	return b.count, nil
+	return *n, nil
 }
 
 // Account returns what was set.
 func (s *Fake) Account(id uint64) (bpf.Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b := s.books[id]; b != nil {
-		return b.account, nil
-	}
-	return bpf.Account{}, nil
+	return s.accounts[id], nil
 }
 
 // SetAccount keeps the account.
 func (s *Fake) SetAccount(id uint64, a bpf.Account) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.book(id).account = a
+	s.accounts[id] = a
 	return nil
 }
 
@@ -150,8 +142,8 @@ func (s *Fake) Repeats() ([]bpf.Repeat, error) {
 func (s *Fake) Placements() ([]uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]uint64, 0, len(s.books))
-	for id := range s.books {
+	all := make([]uint64, 0, len(s.counts))
+	for id := range s.counts {
 		all = append(all, id)
 	}
 	return all, nil
@@ -161,13 +153,19 @@ func (s *Fake) Placements() ([]uint64, error) {
 func (s *Fake) Forget(id uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.books, id)
+	s.drop(id)
+	return nil
+}
+
+// drop takes a placement's counters away; s.mu is held.
+func (s *Fake) drop(id uint64) {
+	delete(s.counts, id)
+	delete(s.accounts, id)
 	for k := range s.repeats {
 		if k.Placement == id {
 			delete(s.repeats, k)
 		}
 	}
-	return nil
 }
 
 // Resumed returns what Resume set.
@@ -219,4 +217,72 @@ func (s *Fake) Exemptions() []Exemption {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Exemption{}, s.exempt...)
+}
+
+// WatchCovered implements agent.Surroundings, as all below.
+func (s *Fake) WatchCovered(f *os.File, id uint64) (io.Closer, error) {
+	return s.watchBeside(f, id, "covered")
+}
+
+// WatchDirectory notes the directory.
+func (s *Fake) WatchDirectory(f *os.File, id uint64) (io.Closer, error) {
+	return s.watchBeside(f, id, "directory")
+}
+
+// Beside names what is watched beside a placement's file.
+type Beside struct {
+	Placement uint64
+	What      string // "covered" or "directory"
+}
+
+func (s *Fake) watchBeside(f *os.File, id uint64, what string) (io.Closer, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for other, seen := range s.beside {
+		if other.Placement != id && os.SameFile(fi, seen) {
+			return nil, &bpf.WatchedError{Placement: other.Placement}
+		}
+	}
+	key := Beside{id, what}
+	s.beside[key] = fi
+	return watch(func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.beside, key)
+		return nil
+	}), nil
+}
+
+// Beside returns what is watched beside a placement's file, or nil.
+func (s *Fake) Beside(b Beside) os.FileInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.beside[b]
+}
+
+// WatchName counts the name.
+func (s *Fake) WatchName(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names[name]++
+	return nil
+}
+
+// ForgetName takes one back.
+func (s *Fake) ForgetName(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names[name]--
+	return nil
+}
+
+// Names returns how often a name is watched.
+func (s *Fake) Names(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.names[name]
 }

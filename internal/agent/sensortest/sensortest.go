@@ -20,8 +20,9 @@ import (
 type Fake struct {
 	Events chan bpf.Event // what Read is to return
 	Errs   chan error     // errors that Read is to return
-	// NoFlush makes Flush do nothing. Set it before anything runs.
-	NoFlush bool
+	// NoFlush makes Flush do nothing, DropCounts the end of a watch take the
+	// placement's counters along. Set them before anything runs.
+	NoFlush, DropCounts bool
 
 	flush  chan struct{}
 	closed chan struct{}
@@ -34,10 +35,13 @@ type Fake struct {
 	watching map[uint64]os.FileInfo
 	refuse   error
 	closeErr error
-	books    map[uint64]*book
+	counts   map[uint64]*bpf.Count
+	accounts map[uint64]bpf.Account
 	repeats  map[Key]*repeat
 	exempt   []Exemption
 	resumed  *bpf.Resumed
+	beside   map[Beside]os.FileInfo
+	names    map[string]int
 }
 
 // New makes a sensor with room for 1000 events.
@@ -45,7 +49,8 @@ func New() *Fake {
 	return &Fake{
 		Events: make(chan bpf.Event, 1000), Errs: make(chan error, 10), flush: make(chan struct{}, 10),
 		closed: make(chan struct{}), watching: map[uint64]os.FileInfo{},
-		books: map[uint64]*book{}, repeats: map[Key]*repeat{},
+		counts: map[uint64]*bpf.Count{}, accounts: map[uint64]bpf.Account{}, repeats: map[Key]*repeat{},
+		beside: map[Beside]os.FileInfo{}, names: map[string]int{},
 	}
 }
 
@@ -117,11 +122,14 @@ func (s *Fake) Watch(f *os.File, id uint64) (io.Closer, error) {
 		}
 	}
 	s.watching[id] = fi
-	s.book(id)
+	s.counter(id)
 	return watch(func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.watching, id)
+		if s.DropCounts {
+			s.drop(id)
+		}
 		return s.closeErr
 	}), nil
 }
