@@ -13,7 +13,7 @@ import (
 // accountError counts and logs that the kernel's books could not be had.
 func (c *Core) accountError(what string, err error) {
 	c.count(func(s *CoreStats) { s.AccountErrors++ })
-	c.log.Warn(what, slog.Any("error", err))
+	c.log.Warn("account of touches", slog.String("problem", what), slog.Any("error", err))
 }
 
 // begin opens the account of a placement, and returns false if the kernel counts

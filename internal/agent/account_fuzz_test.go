@@ -92,14 +92,14 @@ func (w *world) catchUp() {
 }
 
 // balance settles; touches that happen meanwhile are told by the next bytes.
-func (w *world) balance(meanwhile []byte, final bool) {
+func (w *world) balance(meanwhile []byte) {
 	snap, any := w.core.snapshot()
 	for _, b := range meanwhile {
 		w.touch(b, true)
 	}
 	w.read(len(w.sensor.Events))
 	if any {
-		w.core.settle(w.t.Context(), snap, final)
+		w.core.settle(w.t.Context(), snap, false)
 	}
 	// What was given up as lost twice over may be on its way yet.
 	for range w.late {
@@ -152,7 +152,7 @@ func (w *world) step(op, arg byte, rest []byte) {
 		w.read(1 + int(arg%8))
 	case 8, 9:
 		w.now += time.Second
-		w.balance(rest[:min(len(rest), int(arg%4))], false)
+		w.balance(rest[:min(len(rest), int(arg%4))])
 	case 10:
 		w.odd(arg)
 	case 11:
@@ -183,7 +183,7 @@ func (w *world) end() {
 	for range 4 {
 		w.now += 5 * time.Second
 		w.core.look(false)
-		w.balance(nil, false)
+		w.balance(nil)
 	}
 }
 

@@ -10,9 +10,12 @@ import (
 	"github.com/beesting-otel/beesting/bpf"
 )
 
-// sweepIn is in how many rounds all placements are looked at once, whether an
-// event came of them or not: an event can be lost.
-const sweepIn = 60
+// Every lookEvery rounds a part of the placements is looked at, whether an event
+// came of them or not, as an event can be lost; after sweepIn parts it was all.
+const (
+	lookEvery = 10
+	sweepIn   = 6
+)
 
 // sweep is the slow look at all placements.
 type sweep struct {
@@ -29,7 +32,7 @@ func (c *Core) keepBooks(ctx, tell context.Context) {
 	defer hold.Stop()
 	exempt := time.NewTicker(exemptEvery)
 	defer exempt.Stop()
-	for {
+	for round := 1; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -40,7 +43,9 @@ func (c *Core) keepBooks(ctx, tell context.Context) {
 		case <-ticker.C:
 			c.expire(tell)
 			c.settleIn(tell)
-			c.look(false)
+			if round++; round%lookEvery == 0 {
+				c.look(false)
+			}
 			c.balance(ctx, tell)
 		}
 	}
@@ -97,11 +102,7 @@ func (c *Core) settleIn(tell context.Context) {
 // look finds placements whose touches nothing told of, among those whose turn it
 // is or among all.
 func (c *Core) look(all bool) {
-	placements := c.Placements()
-	ids := make([]uint64, 0, len(placements))
-	for _, p := range placements {
-		ids = append(ids, uint64(p.ID))
-	}
+	ids := c.table.ids()
 	if !all {
 		ids = c.part(ids)
 	}

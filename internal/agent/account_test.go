@@ -66,12 +66,12 @@ func TestRepeatsAreToldWhenTheyEnd(t *testing.T) {
 		w.now += 50 * time.Millisecond
 	}
 	w.read(1)
-	w.balance(nil, false)
+	w.balance(nil)
 	if len(w.sink.got) != 1 || w.sink.got[0].Count != 1 {
 		t.Fatalf("while it goes on: %+v", w.sink.got)
 	}
 	w.now += 2 * time.Second
-	w.balance(nil, false)
+	w.balance(nil)
 	if len(w.sink.got) != 2 {
 		t.Fatalf("%d accesses, want 2", len(w.sink.got))
 	}
@@ -188,7 +188,7 @@ func TestDisarmedPlacementIsSettled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		w.balance(nil, false)
+		w.balance(nil)
 	}
 	if _, err := w.sensor.Count(1); err == nil {
 		t.Error("counters not forgotten")
@@ -212,7 +212,7 @@ func TestArmedAgainStays(t *testing.T) {
 	if err := w.core.Disarm(1); err != nil {
 		t.Fatal(err)
 	}
-	w.balance(nil, false)
+	w.balance(nil)
 	if err := w.core.Arm(placement(1), file(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestSweepFindsWhatNoEventTold(t *testing.T) {
 		w.core.look(false)
 	}
 	for range 2 {
-		w.balance(nil, false)
+		w.balance(nil)
 	}
 	w.check()
 	if len(w.sink.gaps) != 1 || w.sink.gaps[0].Count != 4 || w.sink.gaps[0].Placement.ID != 2 {
@@ -285,7 +285,7 @@ func TestBooksWithoutASink(t *testing.T) {
 	w.sink.refuse = context.Canceled
 	w.touch(0, true)
 	w.read(1)
-	w.balance(nil, false)
+	w.balance(nil)
 	if got := w.core.book.Account(1); got != (bpf.Account{}) {
 		t.Errorf("account %+v", got)
 	}

@@ -118,7 +118,7 @@ func TestCountersThatEndWithTheWatch(t *testing.T) {
 	}
 	w.touch(1, true)
 	for range 2 {
-		w.balance(nil, false)
+		w.balance(nil)
 	}
 	var sum uint64
 	for _, a := range w.sink.got {

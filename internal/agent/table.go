@@ -155,6 +155,18 @@ func (t *table) drop(id beesting.PlacementID, entry *armed) {
 	}
 }
 
+// ids returns the armed placements in order.
+func (t *table) ids() []uint64 {
+	t.mu.Lock()
+	ids := make([]uint64, 0, len(t.armed))
+	for id := range t.armed {
+		ids = append(ids, uint64(id))
+	}
+	t.mu.Unlock()
+	slices.Sort(ids)
+	return ids
+}
+
 // at returns the armed placement of a file.
 func (t *table) at(i inode) (beesting.PlacementID, bool) {
 	t.mu.Lock()
