@@ -1,0 +1,252 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/test/conformance/internal/cases"
+)
+
+// key is what the kernel side counts by.
+type key struct {
+	pid     uint32
+	start   time.Duration
+	kind    bpf.Kind
+	variant uint8
+}
+
+// observed is what a sensor told of one case.
+type observed struct {
+	run        *rungRun
+	c          cases.Case
+	placement  uint64
+	token      string
+	pid        uint32
+	begin, end time.Duration
+	got        cases.Tally
+	problems   []string
+
+	told  map[key]uint64
+	as    map[key]cases.Touch
+	opens map[uint64]bool
+	// less: told with less than the other rungs tell, as Coverage says.
+	less bool
+	// reads and writes are summed over all ends.
+	ends          int
+	reads, writes uint64
+}
+
+func (o *observed) problem(format string, args ...any) {
+	o.problems = append(o.problems, fmt.Sprintf(format, args...))
+}
+
+// endsWithin is how long the end of an open may take after its process has gone:
+// io_uring lets go of files in a worker.
+const endsWithin = 500 * time.Millisecond
+
+// collect reads all events, waits for the ends of opens, and adds what the
+// kernel counted without an event.
+func (o *observed) collect() error {
+	o.told, o.as, o.opens = map[key]uint64{}, map[key]cases.Touch{}, map[uint64]bool{}
+	settled := time.Now().Add(o.run.settle())
+	for deadline := time.Now().Add(endsWithin); ; time.Sleep(10 * time.Millisecond) {
+		if err := o.drain(); err != nil {
+			return err
+		}
+		if now := time.Now(); now.After(deadline) || len(o.opens) == 0 && now.After(settled) {
+			break
+		}
+	}
+	if len(o.opens) > 0 && o.fanotify() && o.got[cases.Touch{Kind: "open"}]+o.got[cases.Touch{Kind: "exec"}] > 1 {
+		o.less = true // of a file that a process has open twice
+	} else if len(o.opens) > 0 {
+		o.problem("%d opens without an end", len(o.opens))
+	}
+	if err := o.repeats(); err != nil {
+		return err
+	}
+	o.judgeEnds()
+	return o.counters()
+}
+
+func (o *observed) drain() error {
+	if err := o.run.sensor.Flush(); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	for {
+		e, err := o.run.sensor.Read()
+		var bad *bpf.DecodeError
+		switch {
+		case errors.Is(err, bpf.ErrFlushed):
+			return nil
+		case errors.As(err, &bad):
+			o.problem("%v", err)
+		case err != nil:
+			return fmt.Errorf("read: %w", err)
+		default:
+			o.event(e)
+		}
+	}
+}
+
+func (o *observed) event(e bpf.Event) {
+	if e.Kind == bpf.KindSymlink && e.Placement == 0 {
+		if !o.leadsToToken(e) {
+			return
+		}
+		e.Placement = o.placement
+	}
+	if e.Placement != o.placement {
+		o.problem("%s of placement %d by %q", e.Kind, e.Placement, e.Args)
+		return
+	}
+	if e.Kind == bpf.KindClose {
+		if !o.opens[e.Handle] {
+			o.problem("end of an open that was not told")
+		}
+		delete(o.opens, e.Handle)
+		o.ends++
+		o.run.rung.Ends++
+		o.reads += e.Reads
+		o.writes += e.Writes
+		return
+	}
+	k := key{e.PID, e.StartTime, e.Kind, e.Variant}
+	t := cases.Touch{Kind: e.Kind.String(), Child: e.PID != o.pid}
+	if e.Errno != 0 {
+		t.Errno = unix.ErrnoName(unix.Errno(e.Errno))
+	}
+	if e.Total <= o.told[k] {
+		o.problem("%s: total went from %d to %d", t, o.told[k], e.Total)
+	} else {
+		o.got[t] += e.Total - o.told[k]
+	}
+	o.told[k], o.as[k] = e.Total, t
+	if e.Handle != 0 {
+		o.opens[e.Handle] = true
+		o.run.rung.Opens++
+	}
+	o.actor(t, e)
+}
+
+// leadsToToken does what the agent does with a symbolic link whose target has a
+// token's name: it follows it. Cwd is the directory that the link is in.
+func (o *observed) leadsToToken(e bpf.Event) bool {
+	target := e.Detail
+	if !path.IsAbs(target) {
+		target = e.Cwd + "/" + target
+	}
+	at, err := filepath.EvalSymlinks(target)
+	if err != nil {
+		return false
+	}
+	token, err := filepath.EvalSymlinks(o.token)
+	return err == nil && at == token
+}
+
+// actor checks who is named.
+func (o *observed) actor(t cases.Touch, e bpf.Event) {
+	if t.Child && e.ParentPID != o.pid {
+		o.problem("%s by process %d (%s, parent %d), toucher is %d", t, e.PID, e.Comm, e.ParentPID, o.pid)
+	}
+	if o.fanotify() && e.Executable == "" && e.ExecutableTruncated {
+		o.less = true // what is told afterwards has a number only, when that process has ended
+		return
+	}
+	if e.UID != o.c.UID || e.EUID != o.c.UID {
+		o.problem("%s by user %d/%d, want %d", t, e.UID, e.EUID, o.c.UID)
+	}
+	if path.Base(e.Executable) != path.Base(toucher) {
+		o.problem("%s by program %q", t, e.Executable)
+	}
+	if e.Time < o.begin || e.Time > o.end+endsWithin {
+		o.problem("%s at %v, not between %v and %v", t, e.Time, o.begin, o.end)
+	}
+	if o.fanotify() {
+		return
+	}
+	if named := e.Kind == bpf.KindXattr || e.Kind == bpf.KindRename; named && o.c.Detail != "" && e.Detail != o.c.Detail {
+		o.problem("%s of %q, want %q", t, e.Detail, o.c.Detail)
+	}
+}
+
+// repeats adds what was counted after the last event of its kind.
+func (o *observed) repeats() error {
+	all, err := o.run.sensor.Repeats()
+	if err != nil {
+		return fmt.Errorf("repeats: %w", err)
+	}
+	for _, r := range all {
+		k := key{r.PID, r.StartTime, r.Kind, r.Variant}
+		if r.Placement != o.placement || r.Total == o.told[k] {
+			continue
+		}
+		t, ok := o.as[k]
+		if !ok {
+			o.problem("%d %s by process %d counted, and not one told", r.Total, r.Kind, r.PID)
+			continue
+		}
+		o.got[t] += r.Total - o.told[k]
+	}
+	return nil
+}
+
+func (o *observed) fanotify() bool { return o.run.rung.Rung == cases.RungFanotify }
+
+// merged takes fewer touches for all of them where the rung tells several in one.
+func (o *observed) merged(want cases.Tally) {
+	for t, n := range want {
+		several := t.Kind == "read" || t.Kind == "write" || t.Kind == "setattr"
+		if got := o.got[t]; o.fanotify() && several && got > 0 && got < n {
+			o.got[t], o.less = n, true
+		}
+	}
+}
+
+// judgeEnds compares the reads and writes of the ends with the case's.
+func (o *observed) judgeEnds() {
+	// fanotify merges writes.
+	if o.c.Reads == 0 && o.c.Writes == 0 || o.ends == 0 || o.fanotify() && o.c.Writes > 0 {
+		return
+	}
+	o.run.rung.Counted++
+	if o.reads == o.c.Reads && o.writes == o.c.Writes {
+		o.run.rung.Right++
+		return
+	}
+	o.problem("ends tell %d reads and %d writes, want %d and %d", o.reads, o.writes, o.c.Reads, o.c.Writes)
+}
+
+// counters compares the kernel's own counters with what was told.
+func (o *observed) counters() error {
+	count, err := o.run.sensor.Count(o.placement)
+	if err != nil {
+		return fmt.Errorf("counters: %w", err)
+	}
+	told := map[string]uint64{}
+	for t, n := range o.got {
+		told[t.Kind] += n
+	}
+	for kind, n := range count.Seen {
+		name := bpf.Kind(kind).String()
+		// A symbolic link's placement is found out later than the kernel counts.
+		if bpf.Kind(kind) != bpf.KindClose && bpf.Kind(kind) != bpf.KindSymlink && n != told[name] {
+			o.problem("the kernel counted %d %s, told %d", n, name, told[name])
+		}
+		if count.Lost[kind] != 0 {
+			o.problem("%d %s lost", count.Lost[kind], name)
+		}
+	}
+	if count.Exempt != 0 {
+		o.problem("%d touches exempt", count.Exempt)
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+// Package report turns the cells of a conformance run into lines and into the
+// table of docs/conformance.md.
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/beesting-otel/beesting/test/conformance/internal/cases"
+)
+
+// Kernel is everything that ran on one kernel.
+type Kernel struct {
+	// Name is what was asked for: "6.12", "newest", "arm64/6.12".
+	Name string
+	// Release is what it was; empty when the harness did not come to its end.
+	Release string
+	// Date is the day of the run.
+	Date  string
+	Rungs []cases.Rung
+	Cells []cases.Cell
+}
+
+// numbers finds the numbers of a release.
+var numbers = regexp.MustCompile(`[0-9]+`)
+
+// Compare orders kernels by architecture and release.
+func Compare(a, b Kernel) int {
+	if c := cmp.Compare(arch(a), arch(b)); c != 0 {
+		return c
+	}
+	return slices.Compare(release(a), release(b))
+}
+
+func arch(k Kernel) string {
+	if m := regexp.MustCompile(`-(\w+)$`).FindStringSubmatch(k.Release); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+func release(k Kernel) []int {
+	var out []int
+	for _, n := range numbers.FindAllString(k.Release, 3) {
+		// The pattern gives digits only; too many of them sort as 0.
+		v, err := strconv.Atoi(n)
+		if err != nil {
+			v = 0
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// Failures counts what must not be: wrong cells, refused rungs, and a harness
+// that did not come to its end.
+func Failures(kernels []Kernel) int {
+	n := 0
+	for _, k := range kernels {
+		if k.Release == "" {
+			n++
+		}
+		for _, r := range k.Rungs {
+			if r.Refused != "" && !r.Expected {
+				n++
+			}
+		}
+		for _, c := range k.Cells {
+			if c.Verdict.Failed() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Line is one cell as a line.
+func Line(c cases.Cell) string {
+	s := fmt.Sprintf("%-8s %-40s %-28s", c.Verdict, c.Place, c.Case)
+	if c.Verdict.Failed() {
+		s += fmt.Sprintf(" want [%s]", c.Want)
+	}
+	s += fmt.Sprintf(" got [%s]", c.Got)
+	if c.Problem != "" {
+		s += " " + c.Problem
+	}
+	return s
+}
+
+// RungLine is one rung as a line.
+func RungLine(r cases.Rung) string {
+	if r.Refused != "" {
+		word := "REFUSED"
+		if r.Expected {
+			word = "refused as documented"
+		}
+		return fmt.Sprintf("%s %s: %s: %s", r.Rung, r.Tier, word, r.Refused)
+	}
+	return fmt.Sprintf("%s %s: %d of %d opens ended, counts of %d of %d ends right", r.Rung, r.Tier, r.Ends, r.Opens, r.Right, r.Counted)
+}
+
+// Summary counts a kernel's cells by verdict.
+func Summary(k Kernel) string {
+	n := map[cases.Verdict]int{}
+	for _, c := range k.Cells {
+		n[c.Verdict]++
+	}
+	return fmt.Sprintf("%s: %d cells: %d right, %d in part, %d can't, %d silent, %d lacking, %d without outcome, %d wrong",
+		k.Release, len(k.Cells), n[cases.OK], n[cases.Part], n[cases.Cant], n[cases.None], n[cases.Lacks], n[cases.Outcome], n[cases.Wrong])
+}

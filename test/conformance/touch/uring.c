@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* io_uring: inline, by a worker, by the polling thread. The actor is who
+ * submitted. */
+#include "touch.h"
+#include <linux/io_uring.h>
+#ifndef STATX_BASIC_STATS
+#include <linux/stat.h>
+#endif
+
+enum way { INLINE, WORKER, POLLED };
+
+static char buf[64];
+
+static void barrier(void) { __sync_synchronize(); }
+
+static void *ring_map(int ring, size_t size, off_t at)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, at);
+
+	OK(p == MAP_FAILED ? -1 : 0);
+	return p;
+}
+
+/* submit runs one entry and returns its result, negative for an error. */
+static int submit(enum way way, struct io_uring_sqe entry)
+{
+	struct io_uring_params p = {.flags = way == POLLED ? IORING_SETUP_SQPOLL : 0, .sq_thread_idle = 100};
+	int ring = OK(syscall(SYS_io_uring_setup, 1, &p));
+	char *sq = ring_map(ring, p.sq_off.array + 4 * p.sq_entries, IORING_OFF_SQ_RING);
+	char *cq = ring_map(ring, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe), IORING_OFF_CQ_RING);
+	struct io_uring_sqe *sqe = ring_map(ring, p.sq_entries * sizeof(*sqe), IORING_OFF_SQES);
+
+	if (way == WORKER)
+		entry.flags |= IOSQE_ASYNC;
+	*sqe = entry;
+	*(unsigned *)(sq + p.sq_off.array) = 0;
+	barrier();
+	*(unsigned *)(sq + p.sq_off.tail) = 1;
+	barrier();
+	OK(syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP, NULL, 0));
+	return ((struct io_uring_cqe *)(cq + p.cq_off.cqes))->res;
+}
+
+static int result(int r)
+{
+	errno = r < 0 ? -r : 0;
+	return r < 0 ? -1 : r;
+}
+
+static void ring_open(enum way way)
+{
+	struct io_uring_sqe e = {.opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, .addr = (uintptr_t)token};
+
+	OK(close(OK(result(submit(way, e)))));
+}
+CASE(uring_open, "open", "IORING_OP_OPENAT, inline") { ring_open(INLINE); }
+CASE(uring_open_worker, "open", "IORING_OP_OPENAT, IOSQE_ASYNC") { ring_open(WORKER); }
+CASE(uring_open_polled, "open", "IORING_OP_OPENAT, SQPOLL", .root = 1) { ring_open(POLLED); }
+
+static void ring_openat2(enum way way)
+{
+	struct how how = {.flags = O_RDONLY};
+	struct io_uring_sqe e = {.opcode = IORING_OP_OPENAT2, .fd = AT_FDCWD, .addr = (uintptr_t)token, .len = sizeof(how), .addr2 = (uintptr_t)&how};
+
+	OK(close(OK(result(submit(way, e)))));
+}
+CASE(uring_openat2, "open", "IORING_OP_OPENAT2, inline") { ring_openat2(INLINE); }
+
+static void ring_read(enum way way, int fd)
+{
+	struct io_uring_sqe e = {.opcode = IORING_OP_READ, .fd = fd, .addr = (uintptr_t)buf, .len = 8};
+
+	OK(result(submit(way, e)));
+}
+CASE(uring_own_read, "open", "IORING_OP_READ of the own open, inline", .reads = 1) { ring_read(INLINE, OK(open(token, O_RDONLY))); }
+CASE(uring_own_read_worker, "open", "IORING_OP_READ of the own open, IOSQE_ASYNC") { ring_read(WORKER, OK(open(token, O_RDONLY))); }
+CASE(uring_own_read_polled, "open", "IORING_OP_READ of the own open, SQPOLL", .root = 1, .since = "5.11") { ring_read(POLLED, OK(open(token, O_RDONLY))); }
+CASE(uring_inherit_read, "read", "IORING_OP_READ of an inherited descriptor, inline", .inherit = 1) { ring_read(INLINE, 3); }
+CASE(uring_inherit_read_worker, "read", "IORING_OP_READ of an inherited descriptor, IOSQE_ASYNC", .inherit = 1) { ring_read(WORKER, 3); }
+
+static void ring_stat(enum way way)
+{
+	struct statx sx;
+	struct io_uring_sqe e = {.opcode = IORING_OP_STATX, .fd = AT_FDCWD, .addr = (uintptr_t)token, .len = STATX_BASIC_STATS, .off = (uintptr_t)&sx};
+
+	OK(result(submit(way, e)));
+}
+CASE(uring_stat, "stat", "IORING_OP_STATX, inline") { ring_stat(INLINE); }
+CASE(uring_stat_worker, "stat", "IORING_OP_STATX, IOSQE_ASYNC") { ring_stat(WORKER); }
+CASE(uring_stat_polled, "stat", "IORING_OP_STATX, SQPOLL", .root = 1) { ring_stat(POLLED); }
+
+CASE(uring_symlink, "symlink", "IORING_OP_SYMLINKAT", .since = "5.15")
+{
+	struct io_uring_sqe e = {.opcode = IORING_OP_SYMLINKAT, .fd = AT_FDCWD, .addr = (uintptr_t)token, .addr2 = (uintptr_t)in(scratch, "to")};
+
+	OK(result(submit(INLINE, e)));
+}
+CASE(uring_unlink, "unlink!EBUSY", "IORING_OP_UNLINKAT", .overlay = "unlink", .since = "5.11")
+{
+	struct io_uring_sqe e = {.opcode = IORING_OP_UNLINKAT, .fd = AT_FDCWD, .addr = (uintptr_t)token};
+	int r = submit(INLINE, e);
+
+	if (overlay)
+		OK(result(r));
+	else
+		REFUSED(EBUSY, result(r));
+}
+CASE(uring_getxattr, "xattr", "IORING_OP_GETXATTR", .since = "5.19")
+{
+	struct io_uring_sqe e = {.opcode = IORING_OP_GETXATTR, .fd = 0, .addr = (uintptr_t)"user.beesting", .addr2 = (uintptr_t)buf, .len = 8, .addr3 = (uintptr_t)token};
+
+	EITHER(ENODATA, EOPNOTSUPP, result(submit(INLINE, e)));
+}
+CASE(uring_openat_refused, "open!EACCES^recon", "IORING_OP_OPENAT against the file's mode", .owned_by_root = 1, .mode = 0600)
+{
+	struct io_uring_sqe e = {.opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, .addr = (uintptr_t)token};
+
+	REFUSED(EACCES, result(submit(INLINE, e)));
+}
