@@ -88,6 +88,10 @@ func (s *Sensor) touch(j look) {
 	} else {
 		unknown(&e, j.task)
 	}
+	// If it was let go meanwhile, its id may be another's by now.
+	if now, err := s.eye.proc.stat(e.PID); err == nil && e.StartTime != 0 && now.start != e.StartTime {
+		unknown(&e, j.task)
+	}
 	if j.alive != nil && !j.alive() {
 		unknown(&e, task{thread: j.thread})
 	}
