@@ -96,8 +96,12 @@ func arity(kernel *btf.Spec, name string) (int, error) {
 	return len(proto.Params), nil
 }
 
+// maxBinaries is the room for actors' program files, whatever MaxWatches is.
+const maxBinaries = 256
+
 func size(spec *ebpf.CollectionSpec, o Options) {
-	watches := uint32(2 * o.MaxWatches) // an overlay file is two inodes
+	// An overlay file is two inodes, as is what it is mounted over or a directory.
+	watches := uint32(4*o.MaxWatches + maxBinaries)
 	spec.Maps["watches"].MaxEntries = watches
 	spec.Maps["counts"].MaxEntries = uint32(o.MaxWatches)
 	spec.Maps["accounts"].MaxEntries = uint32(o.MaxWatches)
