@@ -149,7 +149,7 @@ func (c *Core) defaults() {
 }
 
 // Close lets go of what NewCore opened. The sensor is the caller's to close,
-// which also ends all watches.
+// which also ends all watches and exemptions.
 func (c *Core) Close() error {
 	err := c.exempt.close()
 	if c.cgroups == nil {

@@ -230,13 +230,15 @@ func (x *exemptions) recognised(a bpf.Actor) (n int) {
 	return n
 }
 
+// close lets go of the files. Recognised they stay until the sensor is closed, and
+// where that leaves programs attached, until the next agent.
 func (x *exemptions) close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var errs []error
 	for _, b := range x.binaries {
 		for _, v := range b.versions {
-			errs = append(errs, x.drop(v))
+			errs = append(errs, v.file.Close())
 		}
 		b.versions = nil
 	}
