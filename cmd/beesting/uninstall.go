@@ -104,8 +104,9 @@ type leftovers struct {
 	// Running are the locks that somebody holds: an agent runs.
 	Running []string `json:"running"`
 	Pinned  leftover `json:"pinned"`
-	Control leftover `json:"control"`
-	State   leftover `json:"state"`
+	// Control and State are left out if only pinned programs were looked for.
+	Control leftover `json:"control,omitzero"`
+	State   leftover `json:"state,omitzero"`
 }
 
 // leftover is one place.

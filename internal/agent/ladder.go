@@ -126,8 +126,7 @@ func openEBPF(o bpf.Options) (Sensor, []bpf.Attempt, error) {
 	}
 	s, err := bpf.Open(o)
 	if err != nil {
-		_ = os.Remove(o.Pin) // if nothing is in it
-		return nil, nil, errors.Join(err, lock.Close())
+		return nil, nil, errors.Join(err, removeEmpty(o.Pin), lock.Close())
 	}
 	return pinnedSensor{bpfSensor: bpfSensor{s}, lock: lock}, s.Refused(), nil
 }

@@ -80,7 +80,7 @@ func TestLadder(t *testing.T) {
 				t.Errorf("sensor %v, error %v", s, err)
 			}
 			want := tt.refused
-			if tt.ebpf == bpf.ErrNoBTF && want != "" {
+			if errors.Is(tt.ebpf, bpf.ErrNoBTF) && want != "" {
 				want = fmt.Sprintf(want, bpf.ErrNoBTF)
 			}
 			if got := modesOf(refused); got != want {
