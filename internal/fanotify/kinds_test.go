@@ -47,7 +47,7 @@ func TestKinds(t *testing.T) {
 				}
 				return
 			}
-			before := seen(t, s, 7)
+			before, late := seen(t, s, 7), s.Late()
 			touch(t, tt.touch, path)
 			events := settled(t, s, len(tt.want))
 			kinds := make([]bpf.Kind, 0, len(events))
@@ -58,7 +58,9 @@ func TestKinds(t *testing.T) {
 				t.Fatalf("events %s", brief(events))
 			}
 			e := events[0]
-			if e.Mode != tt.mode || e.Variant != tt.variant || e.Flags&tt.flags != tt.flags {
+			if s.Late() > late {
+				t.Log("let go before it was looked at: this machine is too slow or too busy")
+			} else if e.Mode != tt.mode || e.Variant != tt.variant || e.Flags&tt.flags != tt.flags {
 				t.Errorf("mode %#x, variant %d, flags %#x", e.Mode, e.Variant, e.Flags)
 			}
 			if e.Total != 1 || e.Placement != 7 || e.PID == 0 {
