@@ -10,10 +10,19 @@ import (
 	"github.com/beesting-otel/beesting/internal/agent/account"
 )
 
+// maxAccountErrors is how many of them are worth a warning: they can come once a
+// second for each placement.
+const maxAccountErrors = 10
+
 // accountError counts and logs that the kernel's books could not be had.
 func (c *Core) accountError(what string, err error) {
-	c.count(func(s *CoreStats) { s.AccountErrors++ })
-	c.log.Warn("account of touches", slog.String("problem", what), slog.Any("error", err))
+	level := slog.LevelDebug
+	c.count(func(s *CoreStats) {
+		if s.AccountErrors++; s.AccountErrors <= maxAccountErrors {
+			level = slog.LevelWarn
+		}
+	})
+	c.log.Log(context.Background(), level, "account of touches", slog.String("problem", what), slog.Any("error", err))
 }
 
 // begin opens the account of a placement, and returns false if the kernel counts
