@@ -29,19 +29,33 @@ func bareRoot(fs proc.FS, pid int) (*rootfs.Root, error) {
 		err  error
 	}
 	done := make(chan result, 1)
-	go func() {
-		// Never unlocked: the runtime ends the thread with the goroutine, as
-		// nothing else may run in that namespace.
-		runtime.LockOSThread()
+	go onSpareThread(func() {
 		tree, err := copyRoot(int(ns.Fd()))
 		done <- result{tree, err}
-	}()
+	})
 	r := <-done
 	if r.err != nil {
 		return nil, r.err
 	}
 	defer r.tree.Close()
 	return rootfs.Open(fmt.Sprintf("/proc/self/fd/%d", r.tree.Fd()))
+}
+
+// onSpareThread runs f on a thread that ends with it: nothing else may run where f
+// has gone. The main thread can't end, and /proc/self is its view of the world.
+func onSpareThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f() // never unlocked: the runtime ends the thread with the goroutine
+		return
+	}
+	done := make(chan struct{})
+	go func() { // on another, as this one is taken
+		defer close(done)
+		onSpareThread(f)
+	}()
+	<-done
+	runtime.UnlockOSThread()
 }
 
 // copyRoot leaves the thread in the mount namespace.

@@ -1,0 +1,151 @@
+package account
+
+import (
+	"testing"
+	"time"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/bpf"
+)
+
+// all takes everything.
+type all struct {
+	told []Summary
+	lost []Loss
+	now  bpf.Count
+}
+
+func (o *all) Tell(s Summary) bool {
+	o.told = append(o.told, s)
+	return true
+}
+
+func (o *all) Lose(l Loss) bool {
+	o.lost = append(o.lost, l)
+	return true
+}
+
+func (o *all) Recount(uint64) (bpf.Count, bool) { return o.now, true }
+
+func open(placement uint64, pid uint32, total uint64) bpf.Event {
+	return bpf.Event{Kind: bpf.KindOpen, Placement: placement, PID: pid, StartTime: time.Duration(pid), Total: total, Time: time.Minute}
+}
+
+func deliver(b *Book, e bpf.Event) uint64 {
+	n := b.Stands(e)
+	b.Delivered(e, n, beesting.Access{Process: beesting.Process{PID: e.PID}})
+	return n
+}
+
+func snapshot(b *Book, placement, seen uint64, repeats ...bpf.Repeat) Snapshot {
+	s := b.Mark(2 * time.Minute)
+	var n bpf.Count
+	n.Seen[bpf.KindOpen] = seen
+	s.Counts[placement] = n
+	s.Repeats[placement] = repeats
+	return s
+}
+
+// A key that was forgotten costs no touch: the sum says what is missing.
+func TestForgottenKeys(t *testing.T) {
+	b := New(2)
+	b.Begin(1, Origin{})
+	for pid := range uint32(3) {
+		if n := deliver(b, open(1, pid, 1)); n != 1 {
+			t.Fatalf("first of %d stands for %d", pid, n)
+		}
+	}
+	if b.recent.Len() != 2 || len(b.keys) != 2 || len(b.places[1].keys) != 2 {
+		t.Fatalf("%d, %d, %d keys", b.recent.Len(), len(b.keys), len(b.places[1].keys))
+	}
+	if n := deliver(b, open(1, 0, 11)); n != 1 {
+		t.Errorf("an event of a forgotten key stands for %d", n)
+	}
+	var o all
+	b.Settle(1, snapshot(b, 1, 13), Terms{Interval: time.Second}, &o)
+	if len(o.told)+len(o.lost) != 0 {
+		t.Errorf("at once: %+v, %+v", o.told, o.lost)
+	}
+	b.Settle(1, snapshot(b, 1, 13), Terms{Interval: time.Second}, &o)
+	if len(o.told) != 1 || o.told[0].Count != 9 || o.told[0].Access.Process.PID != 0 || o.told[0].Estimate || len(o.lost) != 0 {
+		t.Errorf("told %+v, lost %+v", o.told, o.lost)
+	}
+	b.Drop(1)
+	if b.recent.Len() != 0 || len(b.keys) != 0 || len(b.places) != 0 {
+		t.Errorf("%d, %d, %d left", b.recent.Len(), len(b.keys), len(b.places))
+	}
+}
+
+// What was given up and came after all is taken back, once.
+func TestLateTouchIsTakenBack(t *testing.T) {
+	b := New(10)
+	b.Begin(1, Origin{})
+	var o all
+	for range 2 {
+		b.Settle(1, snapshot(b, 1, 3), Terms{Interval: time.Second}, &o)
+	}
+	if len(o.lost) != 1 || o.lost[0].Count != 3 {
+		t.Fatalf("lost %+v", o.lost)
+	}
+	deliver(b, open(1, 1, 1))
+	o.now.Seen[bpf.KindOpen] = 3
+	for range 3 {
+		b.Settle(1, snapshot(b, 1, 3), Terms{Interval: time.Second}, &o)
+	}
+	if a := b.Account(1); a.Delivered[bpf.KindOpen] != 1 || a.Lost[bpf.KindOpen] != 2 || len(o.lost) != 1 {
+		t.Errorf("account %+v, lost %+v", a, o.lost)
+	}
+}
+
+// Shares never add up to more than there is, however large the numbers are.
+func TestShares(t *testing.T) {
+	for _, n := range []uint64{1, 2, 7, 1 << 40, 1<<63 + 1} {
+		b := New(10)
+		b.Begin(1, Origin{})
+		for pid := range uint32(3) {
+			deliver(b, open(1, pid, 1+n/(uint64(pid)+1)))
+		}
+		var o all
+		for range 2 {
+			b.Settle(1, snapshot(b, 1, 3+n), Terms{Interval: time.Second}, &o)
+		}
+		var sum uint64
+		for _, s := range o.told {
+			sum += s.Count
+		}
+		for _, l := range o.lost {
+			sum += l.Count
+		}
+		if sum != n {
+			t.Errorf("%d of %d: told %d, lost %d", sum, n, len(o.told), len(o.lost))
+		}
+	}
+}
+
+// Eight processes on a thousand tokens, as a second of a flood leaves them.
+func BenchmarkSettle(b *testing.B) {
+	const places, processes = 1000, 8
+	book := New(1 << 14)
+	s := Snapshot{Counts: map[uint64]bpf.Count{}, Repeats: map[uint64][]bpf.Repeat{}}
+	for id := range uint64(places) {
+		book.Begin(id, Origin{})
+		var n bpf.Count
+		n.Seen[bpf.KindOpen] = processes * 1000
+		s.Counts[id] = n
+		for pid := range uint32(processes) {
+			deliver(book, open(id, pid, 1))
+			s.Repeats[id] = append(s.Repeats[id], bpf.Repeat{
+				Placement: id, PID: pid, StartTime: time.Duration(pid), Kind: bpf.KindOpen, Total: 1000, Last: time.Minute,
+			})
+		}
+	}
+	var o all
+	b.ReportAllocs()
+	for b.Loop() {
+		m := book.Mark(time.Minute)
+		m.Counts, m.Repeats = s.Counts, s.Repeats
+		for id := range m.Counts {
+			book.Settle(id, m, Terms{Interval: time.Second}, &o)
+		}
+	}
+}
