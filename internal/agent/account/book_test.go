@@ -37,12 +37,12 @@ func deliver(b *Book, e bpf.Event) uint64 {
 	return n
 }
 
-func snapshot(b *Book, placement, seen uint64, repeats ...bpf.Repeat) Snapshot {
+// snapshot counts touches of placement 1, of which the kernel remembers no process.
+func snapshot(b *Book, seen uint64) Snapshot {
 	s := b.Mark(2 * time.Minute)
 	var n bpf.Count
 	n.Seen[bpf.KindOpen] = seen
-	s.Counts[placement] = n
-	s.Repeats[placement] = repeats
+	s.Counts[1] = n
 	return s
 }
 
@@ -62,11 +62,11 @@ func TestForgottenKeys(t *testing.T) {
 		t.Errorf("an event of a forgotten key stands for %d", n)
 	}
 	var o all
-	b.Settle(1, snapshot(b, 1, 13), Terms{Interval: time.Second}, &o)
+	b.Settle(1, snapshot(b, 13), Terms{Interval: time.Second}, &o)
 	if len(o.told)+len(o.lost) != 0 {
 		t.Errorf("at once: %+v, %+v", o.told, o.lost)
 	}
-	b.Settle(1, snapshot(b, 1, 13), Terms{Interval: time.Second}, &o)
+	b.Settle(1, snapshot(b, 13), Terms{Interval: time.Second}, &o)
 	if len(o.told) != 1 || o.told[0].Count != 9 || o.told[0].Access.Process.PID != 0 || o.told[0].Estimate || len(o.lost) != 0 {
 		t.Errorf("told %+v, lost %+v", o.told, o.lost)
 	}
@@ -82,7 +82,7 @@ func TestLateTouchIsTakenBack(t *testing.T) {
 	b.Begin(1, Origin{})
 	var o all
 	for range 2 {
-		b.Settle(1, snapshot(b, 1, 3), Terms{Interval: time.Second}, &o)
+		b.Settle(1, snapshot(b, 3), Terms{Interval: time.Second}, &o)
 	}
 	if len(o.lost) != 1 || o.lost[0].Count != 3 {
 		t.Fatalf("lost %+v", o.lost)
@@ -90,7 +90,7 @@ func TestLateTouchIsTakenBack(t *testing.T) {
 	deliver(b, open(1, 1, 1))
 	o.now.Seen[bpf.KindOpen] = 3
 	for range 3 {
-		b.Settle(1, snapshot(b, 1, 3), Terms{Interval: time.Second}, &o)
+		b.Settle(1, snapshot(b, 3), Terms{Interval: time.Second}, &o)
 	}
 	if a := b.Account(1); a.Delivered[bpf.KindOpen] != 1 || a.Lost[bpf.KindOpen] != 2 || len(o.lost) != 1 {
 		t.Errorf("account %+v, lost %+v", a, o.lost)
@@ -107,7 +107,7 @@ func TestShares(t *testing.T) {
 		}
 		var o all
 		for range 2 {
-			b.Settle(1, snapshot(b, 1, 3+n), Terms{Interval: time.Second}, &o)
+			b.Settle(1, snapshot(b, 3+n), Terms{Interval: time.Second}, &o)
 		}
 		var sum uint64
 		for _, s := range o.told {
