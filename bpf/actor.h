@@ -20,7 +20,7 @@ static __always_inline void add_ids(struct event *e, struct task_struct *task)
 		e->euid = LOAD(cred, euid.val);
 		e->gid = LOAD(cred, gid.val);
 		e->egid = LOAD(cred, egid.val);
-		e->capabilities = LOAD(cred, cap_effective.val);
+		e->capabilities = LOAD_WORD(cred, cap_effective);
 		if (user)
 			e->user_ns = LOAD(user, ns.inum);
 	}

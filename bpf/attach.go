@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 )
 
@@ -53,4 +54,34 @@ func closeLinks(links map[string]link.Link) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// tryMode attaches a program that does nothing, to be told soon where a mode is
+// refused.
+func tryMode(mode Mode) error {
+	spec := &ebpf.ProgramSpec{
+		Name: "beesting_try", License: "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	}
+	switch mode {
+	case ModeLSM:
+		spec.Type, spec.AttachType, spec.AttachTo = ebpf.LSM, ebpf.AttachLSMMac, "file_open"
+	case ModeFentry:
+		spec.Type, spec.AttachType, spec.AttachTo = ebpf.Tracing, ebpf.AttachTraceFEntry, "security_file_open"
+	default:
+		spec.Type, spec.AttachTo, spec.SectionName = ebpf.Kprobe, "security_file_open", "kprobe/security_file_open"
+	}
+	program, err := ebpf.NewProgram(spec)
+	if err != nil {
+		return explain("load", err)
+	}
+	defer program.Close()
+	l, err := attach(spec, program)
+	if err != nil {
+		return explain("attach", err)
+	}
+	if err := l.Close(); err != nil {
+		return explain("detach", err)
+	}
+	return nil
 }

@@ -75,7 +75,7 @@ func programsOf(k Kind) []string {
 	case KindXattr:
 		return []string{"inode_getxattr"}
 	case KindSetattr:
-		return []string{"notify_change_exit"}
+		return []string{"notify_change"}
 	case KindLink:
 		return []string{"vfs_link_exit"}
 	case KindSymlink:

@@ -16,61 +16,67 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	fentryMapAccounts               = "accounts"
-	fentryMapCounts                 = "counts"
-	fentryMapEvents                 = "events"
-	fentryMapExemptCgroups          = "exempt_cgroups"
-	fentryMapNames                  = "names"
-	fentryMapOpens                  = "opens"
-	fentryMapPending                = "pending"
-	fentryMapRepeats                = "repeats"
-	fentryMapWatches                = "watches"
-	fentryProgCloneMnt              = "clone_mnt"
-	fentryProgExportfsEncodeInodeFh = "exportfs_encode_inode_fh"
-	fentryProgFileLock              = "file_lock"
-	fentryProgFileOpen              = "file_open"
-	fentryProgFilePermission        = "file_permission"
-	fentryProgFileReceive           = "file_receive"
-	fentryProgFilenameLookupExit    = "filename_lookup_exit"
-	fentryProgInodeCopyUp           = "inode_copy_up"
-	fentryProgInodeFileGetattr      = "inode_file_getattr"
-	fentryProgInodeGetattr          = "inode_getattr"
-	fentryProgInodeGetxattr         = "inode_getxattr"
-	fentryProgInodeListxattr        = "inode_listxattr"
-	fentryProgInodePermissionExit   = "inode_permission_exit"
-	fentryProgInodeRemovexattr      = "inode_removexattr"
-	fentryProgInodeSetxattr         = "inode_setxattr"
-	fentryProgLocksRemoved          = "locks_removed"
-	fentryProgMmapFile              = "mmap_file"
-	fentryProgMoveMount             = "move_mount"
-	fentryProgNotifyChangeExit      = "notify_change_exit"
-	fentryProgPathNotify            = "path_notify"
-	fentryProgPathSymlink           = "path_symlink"
-	fentryProgSbMount               = "sb_mount"
-	fentryProgSbUmount              = "sb_umount"
-	fentryProgVfsLinkExit           = "vfs_link_exit"
-	fentryProgVfsOpen               = "vfs_open"
-	fentryProgVfsRename             = "vfs_rename"
-	fentryProgVfsRenameExit         = "vfs_rename_exit"
-	fentryProgVfsUnlink             = "vfs_unlink"
-	fentryProgVfsUnlinkExit         = "vfs_unlink_exit"
-	fentryVarActive                 = "active"
-	fentryVarAlive                  = "alive"
-	fentryVarEnrol                  = "enrol"
-	fentryVarFilter                 = "filter"
-	fentryVarGeneration             = "generation"
-	fentryVarKindOfSyscall          = "kind_of_syscall"
-	fentryVarLostRingFull           = "lost_ring_full"
-	fentryVarMayProbe               = "may_probe"
-	fentryVarMoved                  = "moved"
-	fentryVarRepeatInterval         = "repeat_interval"
-	fentryVarReportExempt           = "report_exempt"
-	fentryVarRingFullForRepeats     = "ring_full_for_repeats"
-	fentryVarSelf                   = "self"
-	fentryVarUnusedAccount          = "unused_account"
-	fentryVarUnusedCount            = "unused_count"
-	fentryVarUnusedEvent            = "unused_event"
-	fentryVarXattrMoved             = "xattr_moved"
+	fentryMapAccounts                   = "accounts"
+	fentryMapCounts                     = "counts"
+	fentryMapEvents                     = "events"
+	fentryMapExemptCgroups              = "exempt_cgroups"
+	fentryMapNames                      = "names"
+	fentryMapOpens                      = "opens"
+	fentryMapPending                    = "pending"
+	fentryMapRepeats                    = "repeats"
+	fentryMapTelling                    = "telling"
+	fentryMapWatches                    = "watches"
+	fentryProgCloneMnt                  = "clone_mnt"
+	fentryProgExportfsEncodeInodeFh     = "exportfs_encode_inode_fh"
+	fentryProgExportfsEncodeInodeFhExit = "exportfs_encode_inode_fh_exit"
+	fentryProgFileLock                  = "file_lock"
+	fentryProgFileOpen                  = "file_open"
+	fentryProgFilePermission            = "file_permission"
+	fentryProgFileReceive               = "file_receive"
+	fentryProgFilenameLookupExit        = "filename_lookup_exit"
+	fentryProgInodeCopyUp               = "inode_copy_up"
+	fentryProgInodeFileGetattr          = "inode_file_getattr"
+	fentryProgInodeGetAcl               = "inode_get_acl"
+	fentryProgInodeGetattr              = "inode_getattr"
+	fentryProgInodeGetxattr             = "inode_getxattr"
+	fentryProgInodeListxattr            = "inode_listxattr"
+	fentryProgInodePermissionExit       = "inode_permission_exit"
+	fentryProgInodeRemoveAcl            = "inode_remove_acl"
+	fentryProgInodeRemovexattr          = "inode_removexattr"
+	fentryProgInodeSetAcl               = "inode_set_acl"
+	fentryProgInodeSetxattr             = "inode_setxattr"
+	fentryProgLocksRemoved              = "locks_removed"
+	fentryProgMmapFile                  = "mmap_file"
+	fentryProgMoveMount                 = "move_mount"
+	fentryProgNotifyChange              = "notify_change"
+	fentryProgNotifyChangeExit          = "notify_change_exit"
+	fentryProgPathNotify                = "path_notify"
+	fentryProgPathSymlink               = "path_symlink"
+	fentryProgSbMount                   = "sb_mount"
+	fentryProgSbUmount                  = "sb_umount"
+	fentryProgVfsLinkExit               = "vfs_link_exit"
+	fentryProgVfsOpen                   = "vfs_open"
+	fentryProgVfsRename                 = "vfs_rename"
+	fentryProgVfsRenameExit             = "vfs_rename_exit"
+	fentryProgVfsUnlink                 = "vfs_unlink"
+	fentryProgVfsUnlinkExit             = "vfs_unlink_exit"
+	fentryVarActive                     = "active"
+	fentryVarAlive                      = "alive"
+	fentryVarEnrol                      = "enrol"
+	fentryVarFilter                     = "filter"
+	fentryVarGeneration                 = "generation"
+	fentryVarKindOfSyscall              = "kind_of_syscall"
+	fentryVarLostRingFull               = "lost_ring_full"
+	fentryVarMayProbe                   = "may_probe"
+	fentryVarMoved                      = "moved"
+	fentryVarRepeatInterval             = "repeat_interval"
+	fentryVarReportExempt               = "report_exempt"
+	fentryVarRingFullForRepeats         = "ring_full_for_repeats"
+	fentryVarSelf                       = "self"
+	fentryVarUnusedAccount              = "unused_account"
+	fentryVarUnusedCount                = "unused_count"
+	fentryVarUnusedEvent                = "unused_event"
+	fentryVarXattrMoved                 = "xattr_moved"
 )
 
 // loadFentry returns the embedded CollectionSpec for fentry.
@@ -115,35 +121,40 @@ type fentrySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type fentryProgramSpecs struct {
-	CloneMnt              *ebpf.ProgramSpec `ebpf:"clone_mnt"`
-	ExportfsEncodeInodeFh *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh"`
-	FileLock              *ebpf.ProgramSpec `ebpf:"file_lock"`
-	FileOpen              *ebpf.ProgramSpec `ebpf:"file_open"`
-	FilePermission        *ebpf.ProgramSpec `ebpf:"file_permission"`
-	FileReceive           *ebpf.ProgramSpec `ebpf:"file_receive"`
-	FilenameLookupExit    *ebpf.ProgramSpec `ebpf:"filename_lookup_exit"`
-	InodeCopyUp           *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
-	InodeFileGetattr      *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
-	InodeGetattr          *ebpf.ProgramSpec `ebpf:"inode_getattr"`
-	InodeGetxattr         *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
-	InodeListxattr        *ebpf.ProgramSpec `ebpf:"inode_listxattr"`
-	InodePermissionExit   *ebpf.ProgramSpec `ebpf:"inode_permission_exit"`
-	InodeRemovexattr      *ebpf.ProgramSpec `ebpf:"inode_removexattr"`
-	InodeSetxattr         *ebpf.ProgramSpec `ebpf:"inode_setxattr"`
-	LocksRemoved          *ebpf.ProgramSpec `ebpf:"locks_removed"`
-	MmapFile              *ebpf.ProgramSpec `ebpf:"mmap_file"`
-	MoveMount             *ebpf.ProgramSpec `ebpf:"move_mount"`
-	NotifyChangeExit      *ebpf.ProgramSpec `ebpf:"notify_change_exit"`
-	PathNotify            *ebpf.ProgramSpec `ebpf:"path_notify"`
-	PathSymlink           *ebpf.ProgramSpec `ebpf:"path_symlink"`
-	SbMount               *ebpf.ProgramSpec `ebpf:"sb_mount"`
-	SbUmount              *ebpf.ProgramSpec `ebpf:"sb_umount"`
-	VfsLinkExit           *ebpf.ProgramSpec `ebpf:"vfs_link_exit"`
-	VfsOpen               *ebpf.ProgramSpec `ebpf:"vfs_open"`
-	VfsRename             *ebpf.ProgramSpec `ebpf:"vfs_rename"`
-	VfsRenameExit         *ebpf.ProgramSpec `ebpf:"vfs_rename_exit"`
-	VfsUnlink             *ebpf.ProgramSpec `ebpf:"vfs_unlink"`
-	VfsUnlinkExit         *ebpf.ProgramSpec `ebpf:"vfs_unlink_exit"`
+	CloneMnt                  *ebpf.ProgramSpec `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh     *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh"`
+	ExportfsEncodeInodeFhExit *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh_exit"`
+	FileLock                  *ebpf.ProgramSpec `ebpf:"file_lock"`
+	FileOpen                  *ebpf.ProgramSpec `ebpf:"file_open"`
+	FilePermission            *ebpf.ProgramSpec `ebpf:"file_permission"`
+	FileReceive               *ebpf.ProgramSpec `ebpf:"file_receive"`
+	FilenameLookupExit        *ebpf.ProgramSpec `ebpf:"filename_lookup_exit"`
+	InodeCopyUp               *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
+	InodeFileGetattr          *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeGetAcl               *ebpf.ProgramSpec `ebpf:"inode_get_acl"`
+	InodeGetattr              *ebpf.ProgramSpec `ebpf:"inode_getattr"`
+	InodeGetxattr             *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
+	InodeListxattr            *ebpf.ProgramSpec `ebpf:"inode_listxattr"`
+	InodePermissionExit       *ebpf.ProgramSpec `ebpf:"inode_permission_exit"`
+	InodeRemoveAcl            *ebpf.ProgramSpec `ebpf:"inode_remove_acl"`
+	InodeRemovexattr          *ebpf.ProgramSpec `ebpf:"inode_removexattr"`
+	InodeSetAcl               *ebpf.ProgramSpec `ebpf:"inode_set_acl"`
+	InodeSetxattr             *ebpf.ProgramSpec `ebpf:"inode_setxattr"`
+	LocksRemoved              *ebpf.ProgramSpec `ebpf:"locks_removed"`
+	MmapFile                  *ebpf.ProgramSpec `ebpf:"mmap_file"`
+	MoveMount                 *ebpf.ProgramSpec `ebpf:"move_mount"`
+	NotifyChange              *ebpf.ProgramSpec `ebpf:"notify_change"`
+	NotifyChangeExit          *ebpf.ProgramSpec `ebpf:"notify_change_exit"`
+	PathNotify                *ebpf.ProgramSpec `ebpf:"path_notify"`
+	PathSymlink               *ebpf.ProgramSpec `ebpf:"path_symlink"`
+	SbMount                   *ebpf.ProgramSpec `ebpf:"sb_mount"`
+	SbUmount                  *ebpf.ProgramSpec `ebpf:"sb_umount"`
+	VfsLinkExit               *ebpf.ProgramSpec `ebpf:"vfs_link_exit"`
+	VfsOpen                   *ebpf.ProgramSpec `ebpf:"vfs_open"`
+	VfsRename                 *ebpf.ProgramSpec `ebpf:"vfs_rename"`
+	VfsRenameExit             *ebpf.ProgramSpec `ebpf:"vfs_rename_exit"`
+	VfsUnlink                 *ebpf.ProgramSpec `ebpf:"vfs_unlink"`
+	VfsUnlinkExit             *ebpf.ProgramSpec `ebpf:"vfs_unlink_exit"`
 }
 
 // fentryMapSpecs contains maps before they are loaded into the kernel.
@@ -158,6 +169,7 @@ type fentryMapSpecs struct {
 	Opens         *ebpf.MapSpec `ebpf:"opens"`
 	Pending       *ebpf.MapSpec `ebpf:"pending"`
 	Repeats       *ebpf.MapSpec `ebpf:"repeats"`
+	Telling       *ebpf.MapSpec `ebpf:"telling"`
 	Watches       *ebpf.MapSpec `ebpf:"watches"`
 }
 
@@ -212,6 +224,7 @@ type fentryMaps struct {
 	Opens         *ebpf.Map `ebpf:"opens"`
 	Pending       *ebpf.Map `ebpf:"pending"`
 	Repeats       *ebpf.Map `ebpf:"repeats"`
+	Telling       *ebpf.Map `ebpf:"telling"`
 	Watches       *ebpf.Map `ebpf:"watches"`
 }
 
@@ -225,6 +238,7 @@ func (m *fentryMaps) Close() error {
 		m.Opens,
 		m.Pending,
 		m.Repeats,
+		m.Telling,
 		m.Watches,
 	)
 }
@@ -256,41 +270,47 @@ type fentryVariables struct {
 //
 // It can be passed to loadFentryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type fentryPrograms struct {
-	CloneMnt              *ebpf.Program `ebpf:"clone_mnt"`
-	ExportfsEncodeInodeFh *ebpf.Program `ebpf:"exportfs_encode_inode_fh"`
-	FileLock              *ebpf.Program `ebpf:"file_lock"`
-	FileOpen              *ebpf.Program `ebpf:"file_open"`
-	FilePermission        *ebpf.Program `ebpf:"file_permission"`
-	FileReceive           *ebpf.Program `ebpf:"file_receive"`
-	FilenameLookupExit    *ebpf.Program `ebpf:"filename_lookup_exit"`
-	InodeCopyUp           *ebpf.Program `ebpf:"inode_copy_up"`
-	InodeFileGetattr      *ebpf.Program `ebpf:"inode_file_getattr"`
-	InodeGetattr          *ebpf.Program `ebpf:"inode_getattr"`
-	InodeGetxattr         *ebpf.Program `ebpf:"inode_getxattr"`
-	InodeListxattr        *ebpf.Program `ebpf:"inode_listxattr"`
-	InodePermissionExit   *ebpf.Program `ebpf:"inode_permission_exit"`
-	InodeRemovexattr      *ebpf.Program `ebpf:"inode_removexattr"`
-	InodeSetxattr         *ebpf.Program `ebpf:"inode_setxattr"`
-	LocksRemoved          *ebpf.Program `ebpf:"locks_removed"`
-	MmapFile              *ebpf.Program `ebpf:"mmap_file"`
-	MoveMount             *ebpf.Program `ebpf:"move_mount"`
-	NotifyChangeExit      *ebpf.Program `ebpf:"notify_change_exit"`
-	PathNotify            *ebpf.Program `ebpf:"path_notify"`
-	PathSymlink           *ebpf.Program `ebpf:"path_symlink"`
-	SbMount               *ebpf.Program `ebpf:"sb_mount"`
-	SbUmount              *ebpf.Program `ebpf:"sb_umount"`
-	VfsLinkExit           *ebpf.Program `ebpf:"vfs_link_exit"`
-	VfsOpen               *ebpf.Program `ebpf:"vfs_open"`
-	VfsRename             *ebpf.Program `ebpf:"vfs_rename"`
-	VfsRenameExit         *ebpf.Program `ebpf:"vfs_rename_exit"`
-	VfsUnlink             *ebpf.Program `ebpf:"vfs_unlink"`
-	VfsUnlinkExit         *ebpf.Program `ebpf:"vfs_unlink_exit"`
+	CloneMnt                  *ebpf.Program `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh     *ebpf.Program `ebpf:"exportfs_encode_inode_fh"`
+	ExportfsEncodeInodeFhExit *ebpf.Program `ebpf:"exportfs_encode_inode_fh_exit"`
+	FileLock                  *ebpf.Program `ebpf:"file_lock"`
+	FileOpen                  *ebpf.Program `ebpf:"file_open"`
+	FilePermission            *ebpf.Program `ebpf:"file_permission"`
+	FileReceive               *ebpf.Program `ebpf:"file_receive"`
+	FilenameLookupExit        *ebpf.Program `ebpf:"filename_lookup_exit"`
+	InodeCopyUp               *ebpf.Program `ebpf:"inode_copy_up"`
+	InodeFileGetattr          *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeGetAcl               *ebpf.Program `ebpf:"inode_get_acl"`
+	InodeGetattr              *ebpf.Program `ebpf:"inode_getattr"`
+	InodeGetxattr             *ebpf.Program `ebpf:"inode_getxattr"`
+	InodeListxattr            *ebpf.Program `ebpf:"inode_listxattr"`
+	InodePermissionExit       *ebpf.Program `ebpf:"inode_permission_exit"`
+	InodeRemoveAcl            *ebpf.Program `ebpf:"inode_remove_acl"`
+	InodeRemovexattr          *ebpf.Program `ebpf:"inode_removexattr"`
+	InodeSetAcl               *ebpf.Program `ebpf:"inode_set_acl"`
+	InodeSetxattr             *ebpf.Program `ebpf:"inode_setxattr"`
+	LocksRemoved              *ebpf.Program `ebpf:"locks_removed"`
+	MmapFile                  *ebpf.Program `ebpf:"mmap_file"`
+	MoveMount                 *ebpf.Program `ebpf:"move_mount"`
+	NotifyChange              *ebpf.Program `ebpf:"notify_change"`
+	NotifyChangeExit          *ebpf.Program `ebpf:"notify_change_exit"`
+	PathNotify                *ebpf.Program `ebpf:"path_notify"`
+	PathSymlink               *ebpf.Program `ebpf:"path_symlink"`
+	SbMount                   *ebpf.Program `ebpf:"sb_mount"`
+	SbUmount                  *ebpf.Program `ebpf:"sb_umount"`
+	VfsLinkExit               *ebpf.Program `ebpf:"vfs_link_exit"`
+	VfsOpen                   *ebpf.Program `ebpf:"vfs_open"`
+	VfsRename                 *ebpf.Program `ebpf:"vfs_rename"`
+	VfsRenameExit             *ebpf.Program `ebpf:"vfs_rename_exit"`
+	VfsUnlink                 *ebpf.Program `ebpf:"vfs_unlink"`
+	VfsUnlinkExit             *ebpf.Program `ebpf:"vfs_unlink_exit"`
 }
 
 func (p *fentryPrograms) Close() error {
 	return _FentryClose(
 		p.CloneMnt,
 		p.ExportfsEncodeInodeFh,
+		p.ExportfsEncodeInodeFhExit,
 		p.FileLock,
 		p.FileOpen,
 		p.FilePermission,
@@ -298,15 +318,19 @@ func (p *fentryPrograms) Close() error {
 		p.FilenameLookupExit,
 		p.InodeCopyUp,
 		p.InodeFileGetattr,
+		p.InodeGetAcl,
 		p.InodeGetattr,
 		p.InodeGetxattr,
 		p.InodeListxattr,
 		p.InodePermissionExit,
+		p.InodeRemoveAcl,
 		p.InodeRemovexattr,
+		p.InodeSetAcl,
 		p.InodeSetxattr,
 		p.LocksRemoved,
 		p.MmapFile,
 		p.MoveMount,
+		p.NotifyChange,
 		p.NotifyChangeExit,
 		p.PathNotify,
 		p.PathSymlink,

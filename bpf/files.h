@@ -52,8 +52,10 @@ static __noinline int opened(struct inode *inode, struct file *file)
 	struct touch t = {};
 	bool seen;
 
-	if (!counts_as(&t, inode, file, how | D_PATH))
+	if (!counts_as(&t, inode, file, how)) {
+		bpf_map_delete_elem(&opens, &key); /* of an earlier file at this address */
 		return 0;
+	}
 	/* The agent drops the lock when it hears of a writer. */
 	seen = !(mode & FMODE_WRITE) && close_is_seen(inode);
 	/* Names the open file for user space without telling its address. */
@@ -99,6 +101,7 @@ static __noinline int used(struct inode *inode, struct file *file, int mask)
 {
 	__u64 key = (__u64)file;
 	struct open_file *f = bpf_map_lookup_elem(&opens, &key);
+	struct open_file fresh = {};
 	struct touch t = {};
 
 	if (f && is_openers(f)) {
@@ -110,7 +113,15 @@ static __noinline int used(struct inode *inode, struct file *file, int mask)
 	}
 	if (!counts_as(&t, inode, file, KIND_READ + ((__u32)mask / MAY_WRITE & 1) * (WRITING + 1)))
 		return 0;
-	return report(&t, file, USE_D_PATH);
+	report(&t, file, USE_D_PATH);
+	if (t.kind == KIND_LIST && !f) {
+		/* The directory's next entries are of the same listing. */
+		fresh.pid = t.pid;
+		fresh.start_time = t.start_time;
+		fresh.kind = KIND_LIST;
+		bpf_map_update_elem(&opens, &key, &fresh, BPF_ANY);
+	}
+	return 0;
 }
 
 static __always_inline void on_use(struct file *file, int mask)
@@ -144,24 +155,6 @@ static __always_inline void on_mmap(struct file *file)
 	inode = LOAD(file, f_inode);
 	if (maybe_watched(inode))
 		mapped(inode, file);
-}
-
-/* The attributes of a file that the process has open belong to that open. */
-static __noinline int asked(struct inode *inode)
-{
-	struct repeat_key key = {};
-	struct touch t = {};
-	struct repeat *r;
-
-	if (!counts_as(&t, inode, NULL, KIND_STAT))
-		return 0;
-	key.placement = t.placement;
-	key.start_time = t.start_time;
-	key.pid = t.pid;
-	r = bpf_map_lookup_elem(&repeats, &key);
-	if (r && r->held)
-		return 0;
-	return report(&t, NULL, true);
 }
 
 /* The file has been closed for the last time. */

@@ -12,7 +12,7 @@
  * maybe_watched().
  */
 
-#include "files.h"
+#include "attributes.h"
 
 static __always_inline struct inode *inode_of(struct dentry *dentry)
 {
@@ -44,10 +44,11 @@ HOOK(mmap_file)
 
 HOOK(inode_getattr)
 {
-	struct inode *inode = inode_at(ARG(ctx, 1));
+	struct path *path = ARG(ctx, 1);
+	struct inode *inode = inode_at(path);
 
 	if (maybe_watched(inode))
-		asked(inode);
+		asked(inode, path);
 	return 0;
 }
 
@@ -110,28 +111,52 @@ HOOK(inode_removexattr)
 	return 0;
 }
 
+/* Since 6.2 access control lists go their own ways. */
+HOOK(inode_get_acl)
+{
+	touched(inode_of(ARG(ctx, 2)), NULL, KIND_XATTR, 0, ARG(ctx, 3));
+	return 0;
+}
+
+HOOK(inode_set_acl)
+{
+	touched(inode_of(ARG(ctx, 2)), NULL, KIND_XATTR | WRITING, 0, ARG(ctx, 3));
+	return 0;
+}
+
+HOOK(inode_remove_acl)
+{
+	touched(inode_of(ARG(ctx, 2)), NULL, KIND_XATTR | WRITING, 0, ARG(ctx, 3));
+	return 0;
+}
+
+#include "pending.h"
+
 /* A truncation by open(2) belongs to the open (include/linux/fs.h). */
 #define ATTR_OPEN (1 << 15)
 /* The kernel's own doing: set-id bits dropped by a write, which is told itself. */
 #define ATTR_FORCE (1 << 9)
 #define ATTR_SIZE (1 << 3)
 
-static __always_inline void on_change(struct dentry *dentry, struct iattr *attr, long err)
+/* At the entry, as overlayfs takes ATTR_OPEN away. */
+ENTRY(notify_change)
 {
+	struct dentry *dentry = moved ? ARG(ctx, 2) : ARG(ctx, 1);
+	struct iattr *attr = moved ? ARG(ctx, 3) : ARG(ctx, 2);
 	__u32 valid = LOAD(attr, ia_valid);
 
 	if (!(valid & ATTR_OPEN) && (valid & (ATTR_FORCE | ATTR_SIZE)) != ATTR_FORCE)
-		touched(inode_of(dentry), NULL, KIND_SETATTR | WRITING, err, NULL);
-}
-
-EXIT(notify_change)
-{
-	if (moved)
-		on_change(ARG(ctx, 2), ARG(ctx, 3), RESULT(ctx, 5));
-	else
-		on_change(ARG(ctx, 1), ARG(ctx, 2), RESULT(ctx, 4));
+		AWAIT(inode_of(dentry), KIND_SETATTR | WRITING);
 	return 0;
 }
+
+#if HAVE_EXIT
+EXIT(notify_change)
+{
+	came_about(KIND_SETATTR, moved ? RESULT(ctx, 5) : RESULT(ctx, 4), NULL);
+	return 0;
+}
+#endif
 
 EXIT(vfs_link)
 {

@@ -23,6 +23,7 @@ const (
 	kprobeMapNames                  = "names"
 	kprobeMapOpens                  = "opens"
 	kprobeMapRepeats                = "repeats"
+	kprobeMapTelling                = "telling"
 	kprobeMapWatches                = "watches"
 	kprobeProgCloneMnt              = "clone_mnt"
 	kprobeProgExportfsEncodeInodeFh = "exportfs_encode_inode_fh"
@@ -32,15 +33,18 @@ const (
 	kprobeProgFileReceive           = "file_receive"
 	kprobeProgInodeCopyUp           = "inode_copy_up"
 	kprobeProgInodeFileGetattr      = "inode_file_getattr"
+	kprobeProgInodeGetAcl           = "inode_get_acl"
 	kprobeProgInodeGetattr          = "inode_getattr"
 	kprobeProgInodeGetxattr         = "inode_getxattr"
 	kprobeProgInodeListxattr        = "inode_listxattr"
+	kprobeProgInodeRemoveAcl        = "inode_remove_acl"
 	kprobeProgInodeRemovexattr      = "inode_removexattr"
+	kprobeProgInodeSetAcl           = "inode_set_acl"
 	kprobeProgInodeSetxattr         = "inode_setxattr"
 	kprobeProgLocksRemoved          = "locks_removed"
 	kprobeProgMmapFile              = "mmap_file"
 	kprobeProgMoveMount             = "move_mount"
-	kprobeProgNotifyChangeExit      = "notify_change_exit"
+	kprobeProgNotifyChange          = "notify_change"
 	kprobeProgPathNotify            = "path_notify"
 	kprobeProgPathSymlink           = "path_symlink"
 	kprobeProgSbMount               = "sb_mount"
@@ -118,15 +122,18 @@ type kprobeProgramSpecs struct {
 	FileReceive           *ebpf.ProgramSpec `ebpf:"file_receive"`
 	InodeCopyUp           *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
 	InodeFileGetattr      *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeGetAcl           *ebpf.ProgramSpec `ebpf:"inode_get_acl"`
 	InodeGetattr          *ebpf.ProgramSpec `ebpf:"inode_getattr"`
 	InodeGetxattr         *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
 	InodeListxattr        *ebpf.ProgramSpec `ebpf:"inode_listxattr"`
+	InodeRemoveAcl        *ebpf.ProgramSpec `ebpf:"inode_remove_acl"`
 	InodeRemovexattr      *ebpf.ProgramSpec `ebpf:"inode_removexattr"`
+	InodeSetAcl           *ebpf.ProgramSpec `ebpf:"inode_set_acl"`
 	InodeSetxattr         *ebpf.ProgramSpec `ebpf:"inode_setxattr"`
 	LocksRemoved          *ebpf.ProgramSpec `ebpf:"locks_removed"`
 	MmapFile              *ebpf.ProgramSpec `ebpf:"mmap_file"`
 	MoveMount             *ebpf.ProgramSpec `ebpf:"move_mount"`
-	NotifyChangeExit      *ebpf.ProgramSpec `ebpf:"notify_change_exit"`
+	NotifyChange          *ebpf.ProgramSpec `ebpf:"notify_change"`
 	PathNotify            *ebpf.ProgramSpec `ebpf:"path_notify"`
 	PathSymlink           *ebpf.ProgramSpec `ebpf:"path_symlink"`
 	SbMount               *ebpf.ProgramSpec `ebpf:"sb_mount"`
@@ -148,6 +155,7 @@ type kprobeMapSpecs struct {
 	Names         *ebpf.MapSpec `ebpf:"names"`
 	Opens         *ebpf.MapSpec `ebpf:"opens"`
 	Repeats       *ebpf.MapSpec `ebpf:"repeats"`
+	Telling       *ebpf.MapSpec `ebpf:"telling"`
 	Watches       *ebpf.MapSpec `ebpf:"watches"`
 }
 
@@ -201,6 +209,7 @@ type kprobeMaps struct {
 	Names         *ebpf.Map `ebpf:"names"`
 	Opens         *ebpf.Map `ebpf:"opens"`
 	Repeats       *ebpf.Map `ebpf:"repeats"`
+	Telling       *ebpf.Map `ebpf:"telling"`
 	Watches       *ebpf.Map `ebpf:"watches"`
 }
 
@@ -213,6 +222,7 @@ func (m *kprobeMaps) Close() error {
 		m.Names,
 		m.Opens,
 		m.Repeats,
+		m.Telling,
 		m.Watches,
 	)
 }
@@ -252,15 +262,18 @@ type kprobePrograms struct {
 	FileReceive           *ebpf.Program `ebpf:"file_receive"`
 	InodeCopyUp           *ebpf.Program `ebpf:"inode_copy_up"`
 	InodeFileGetattr      *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeGetAcl           *ebpf.Program `ebpf:"inode_get_acl"`
 	InodeGetattr          *ebpf.Program `ebpf:"inode_getattr"`
 	InodeGetxattr         *ebpf.Program `ebpf:"inode_getxattr"`
 	InodeListxattr        *ebpf.Program `ebpf:"inode_listxattr"`
+	InodeRemoveAcl        *ebpf.Program `ebpf:"inode_remove_acl"`
 	InodeRemovexattr      *ebpf.Program `ebpf:"inode_removexattr"`
+	InodeSetAcl           *ebpf.Program `ebpf:"inode_set_acl"`
 	InodeSetxattr         *ebpf.Program `ebpf:"inode_setxattr"`
 	LocksRemoved          *ebpf.Program `ebpf:"locks_removed"`
 	MmapFile              *ebpf.Program `ebpf:"mmap_file"`
 	MoveMount             *ebpf.Program `ebpf:"move_mount"`
-	NotifyChangeExit      *ebpf.Program `ebpf:"notify_change_exit"`
+	NotifyChange          *ebpf.Program `ebpf:"notify_change"`
 	PathNotify            *ebpf.Program `ebpf:"path_notify"`
 	PathSymlink           *ebpf.Program `ebpf:"path_symlink"`
 	SbMount               *ebpf.Program `ebpf:"sb_mount"`
@@ -281,15 +294,18 @@ func (p *kprobePrograms) Close() error {
 		p.FileReceive,
 		p.InodeCopyUp,
 		p.InodeFileGetattr,
+		p.InodeGetAcl,
 		p.InodeGetattr,
 		p.InodeGetxattr,
 		p.InodeListxattr,
+		p.InodeRemoveAcl,
 		p.InodeRemovexattr,
+		p.InodeSetAcl,
 		p.InodeSetxattr,
 		p.LocksRemoved,
 		p.MmapFile,
 		p.MoveMount,
-		p.NotifyChangeExit,
+		p.NotifyChange,
 		p.PathNotify,
 		p.PathSymlink,
 		p.SbMount,

@@ -52,6 +52,12 @@ func specOf(mode Mode, o Options) (spec *ebpf.CollectionSpec, absent []string, e
 		return nil, nil, err
 	}
 	size(spec, o)
+	if mode == ModeKprobe {
+		// Up to 6.0 a kprobe with a map that allocates on demand makes the
+		// kernel warn (check_map_prog_compatibility, kernel/bpf/verifier.c).
+		spec.Maps["counts"].Flags &^= unix.BPF_F_NO_PREALLOC
+		spec.Maps["names"].Flags &^= unix.BPF_F_NO_PREALLOC
+	}
 	return spec, absent, setConstants(spec, kernel, mode, o, locked)
 }
 
@@ -153,7 +159,9 @@ func kindsBySyscall() map[int]Kind {
 		unix.SYS_GETXATTR: KindXattr, unix.SYS_LGETXATTR: KindXattr, unix.SYS_FGETXATTR: KindXattr,
 		unix.SYS_SETXATTR: KindXattr, unix.SYS_LSETXATTR: KindXattr, unix.SYS_FSETXATTR: KindXattr,
 		unix.SYS_REMOVEXATTR: KindXattr, unix.SYS_LREMOVEXATTR: KindXattr, unix.SYS_FREMOVEXATTR: KindXattr,
-		unix.SYS_UTIMENSAT: KindSetattr, unix.SYS_TRUNCATE: KindSetattr,
+		unix.SYS_TRUNCATE: KindSetattr,
+		// What opens a path without naming it so.
+		unix.SYS_OPEN_TREE: KindMount,
 	}
 	for nr, kind := range oldSyscalls() {
 		kinds[nr] = kind

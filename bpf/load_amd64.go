@@ -7,7 +7,6 @@ import "golang.org/x/sys/unix"
 // oldSyscalls are those that newer architectures don't have.
 func oldSyscalls() map[int]Kind {
 	return map[int]Kind{
-		unix.SYS_READLINK: KindReadlink, unix.SYS_UTIME: KindSetattr, unix.SYS_UTIMES: KindSetattr,
-		unix.SYS_FUTIMESAT: KindSetattr,
+		unix.SYS_READLINK: KindReadlink,
 	}
 }

@@ -141,61 +141,67 @@ type lsmWatch struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	lsmMapAccounts               = "accounts"
-	lsmMapCounts                 = "counts"
-	lsmMapEvents                 = "events"
-	lsmMapExemptCgroups          = "exempt_cgroups"
-	lsmMapNames                  = "names"
-	lsmMapOpens                  = "opens"
-	lsmMapPending                = "pending"
-	lsmMapRepeats                = "repeats"
-	lsmMapWatches                = "watches"
-	lsmProgCloneMnt              = "clone_mnt"
-	lsmProgExportfsEncodeInodeFh = "exportfs_encode_inode_fh"
-	lsmProgFileLock              = "file_lock"
-	lsmProgFileOpen              = "file_open"
-	lsmProgFilePermission        = "file_permission"
-	lsmProgFileReceive           = "file_receive"
-	lsmProgFilenameLookupExit    = "filename_lookup_exit"
-	lsmProgInodeCopyUp           = "inode_copy_up"
-	lsmProgInodeFileGetattr      = "inode_file_getattr"
-	lsmProgInodeGetattr          = "inode_getattr"
-	lsmProgInodeGetxattr         = "inode_getxattr"
-	lsmProgInodeListxattr        = "inode_listxattr"
-	lsmProgInodePermissionExit   = "inode_permission_exit"
-	lsmProgInodeRemovexattr      = "inode_removexattr"
-	lsmProgInodeSetxattr         = "inode_setxattr"
-	lsmProgLocksRemoved          = "locks_removed"
-	lsmProgMmapFile              = "mmap_file"
-	lsmProgMoveMount             = "move_mount"
-	lsmProgNotifyChangeExit      = "notify_change_exit"
-	lsmProgPathNotify            = "path_notify"
-	lsmProgPathSymlink           = "path_symlink"
-	lsmProgSbMount               = "sb_mount"
-	lsmProgSbUmount              = "sb_umount"
-	lsmProgVfsLinkExit           = "vfs_link_exit"
-	lsmProgVfsOpen               = "vfs_open"
-	lsmProgVfsRename             = "vfs_rename"
-	lsmProgVfsRenameExit         = "vfs_rename_exit"
-	lsmProgVfsUnlink             = "vfs_unlink"
-	lsmProgVfsUnlinkExit         = "vfs_unlink_exit"
-	lsmVarActive                 = "active"
-	lsmVarAlive                  = "alive"
-	lsmVarEnrol                  = "enrol"
-	lsmVarFilter                 = "filter"
-	lsmVarGeneration             = "generation"
-	lsmVarKindOfSyscall          = "kind_of_syscall"
-	lsmVarLostRingFull           = "lost_ring_full"
-	lsmVarMayProbe               = "may_probe"
-	lsmVarMoved                  = "moved"
-	lsmVarRepeatInterval         = "repeat_interval"
-	lsmVarReportExempt           = "report_exempt"
-	lsmVarRingFullForRepeats     = "ring_full_for_repeats"
-	lsmVarSelf                   = "self"
-	lsmVarUnusedAccount          = "unused_account"
-	lsmVarUnusedCount            = "unused_count"
-	lsmVarUnusedEvent            = "unused_event"
-	lsmVarXattrMoved             = "xattr_moved"
+	lsmMapAccounts                   = "accounts"
+	lsmMapCounts                     = "counts"
+	lsmMapEvents                     = "events"
+	lsmMapExemptCgroups              = "exempt_cgroups"
+	lsmMapNames                      = "names"
+	lsmMapOpens                      = "opens"
+	lsmMapPending                    = "pending"
+	lsmMapRepeats                    = "repeats"
+	lsmMapTelling                    = "telling"
+	lsmMapWatches                    = "watches"
+	lsmProgCloneMnt                  = "clone_mnt"
+	lsmProgExportfsEncodeInodeFh     = "exportfs_encode_inode_fh"
+	lsmProgExportfsEncodeInodeFhExit = "exportfs_encode_inode_fh_exit"
+	lsmProgFileLock                  = "file_lock"
+	lsmProgFileOpen                  = "file_open"
+	lsmProgFilePermission            = "file_permission"
+	lsmProgFileReceive               = "file_receive"
+	lsmProgFilenameLookupExit        = "filename_lookup_exit"
+	lsmProgInodeCopyUp               = "inode_copy_up"
+	lsmProgInodeFileGetattr          = "inode_file_getattr"
+	lsmProgInodeGetAcl               = "inode_get_acl"
+	lsmProgInodeGetattr              = "inode_getattr"
+	lsmProgInodeGetxattr             = "inode_getxattr"
+	lsmProgInodeListxattr            = "inode_listxattr"
+	lsmProgInodePermissionExit       = "inode_permission_exit"
+	lsmProgInodeRemoveAcl            = "inode_remove_acl"
+	lsmProgInodeRemovexattr          = "inode_removexattr"
+	lsmProgInodeSetAcl               = "inode_set_acl"
+	lsmProgInodeSetxattr             = "inode_setxattr"
+	lsmProgLocksRemoved              = "locks_removed"
+	lsmProgMmapFile                  = "mmap_file"
+	lsmProgMoveMount                 = "move_mount"
+	lsmProgNotifyChange              = "notify_change"
+	lsmProgNotifyChangeExit          = "notify_change_exit"
+	lsmProgPathNotify                = "path_notify"
+	lsmProgPathSymlink               = "path_symlink"
+	lsmProgSbMount                   = "sb_mount"
+	lsmProgSbUmount                  = "sb_umount"
+	lsmProgVfsLinkExit               = "vfs_link_exit"
+	lsmProgVfsOpen                   = "vfs_open"
+	lsmProgVfsRename                 = "vfs_rename"
+	lsmProgVfsRenameExit             = "vfs_rename_exit"
+	lsmProgVfsUnlink                 = "vfs_unlink"
+	lsmProgVfsUnlinkExit             = "vfs_unlink_exit"
+	lsmVarActive                     = "active"
+	lsmVarAlive                      = "alive"
+	lsmVarEnrol                      = "enrol"
+	lsmVarFilter                     = "filter"
+	lsmVarGeneration                 = "generation"
+	lsmVarKindOfSyscall              = "kind_of_syscall"
+	lsmVarLostRingFull               = "lost_ring_full"
+	lsmVarMayProbe                   = "may_probe"
+	lsmVarMoved                      = "moved"
+	lsmVarRepeatInterval             = "repeat_interval"
+	lsmVarReportExempt               = "report_exempt"
+	lsmVarRingFullForRepeats         = "ring_full_for_repeats"
+	lsmVarSelf                       = "self"
+	lsmVarUnusedAccount              = "unused_account"
+	lsmVarUnusedCount                = "unused_count"
+	lsmVarUnusedEvent                = "unused_event"
+	lsmVarXattrMoved                 = "xattr_moved"
 )
 
 // loadLsm returns the embedded CollectionSpec for lsm.
@@ -240,35 +246,40 @@ type lsmSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type lsmProgramSpecs struct {
-	CloneMnt              *ebpf.ProgramSpec `ebpf:"clone_mnt"`
-	ExportfsEncodeInodeFh *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh"`
-	FileLock              *ebpf.ProgramSpec `ebpf:"file_lock"`
-	FileOpen              *ebpf.ProgramSpec `ebpf:"file_open"`
-	FilePermission        *ebpf.ProgramSpec `ebpf:"file_permission"`
-	FileReceive           *ebpf.ProgramSpec `ebpf:"file_receive"`
-	FilenameLookupExit    *ebpf.ProgramSpec `ebpf:"filename_lookup_exit"`
-	InodeCopyUp           *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
-	InodeFileGetattr      *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
-	InodeGetattr          *ebpf.ProgramSpec `ebpf:"inode_getattr"`
-	InodeGetxattr         *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
-	InodeListxattr        *ebpf.ProgramSpec `ebpf:"inode_listxattr"`
-	InodePermissionExit   *ebpf.ProgramSpec `ebpf:"inode_permission_exit"`
-	InodeRemovexattr      *ebpf.ProgramSpec `ebpf:"inode_removexattr"`
-	InodeSetxattr         *ebpf.ProgramSpec `ebpf:"inode_setxattr"`
-	LocksRemoved          *ebpf.ProgramSpec `ebpf:"locks_removed"`
-	MmapFile              *ebpf.ProgramSpec `ebpf:"mmap_file"`
-	MoveMount             *ebpf.ProgramSpec `ebpf:"move_mount"`
-	NotifyChangeExit      *ebpf.ProgramSpec `ebpf:"notify_change_exit"`
-	PathNotify            *ebpf.ProgramSpec `ebpf:"path_notify"`
-	PathSymlink           *ebpf.ProgramSpec `ebpf:"path_symlink"`
-	SbMount               *ebpf.ProgramSpec `ebpf:"sb_mount"`
-	SbUmount              *ebpf.ProgramSpec `ebpf:"sb_umount"`
-	VfsLinkExit           *ebpf.ProgramSpec `ebpf:"vfs_link_exit"`
-	VfsOpen               *ebpf.ProgramSpec `ebpf:"vfs_open"`
-	VfsRename             *ebpf.ProgramSpec `ebpf:"vfs_rename"`
-	VfsRenameExit         *ebpf.ProgramSpec `ebpf:"vfs_rename_exit"`
-	VfsUnlink             *ebpf.ProgramSpec `ebpf:"vfs_unlink"`
-	VfsUnlinkExit         *ebpf.ProgramSpec `ebpf:"vfs_unlink_exit"`
+	CloneMnt                  *ebpf.ProgramSpec `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh     *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh"`
+	ExportfsEncodeInodeFhExit *ebpf.ProgramSpec `ebpf:"exportfs_encode_inode_fh_exit"`
+	FileLock                  *ebpf.ProgramSpec `ebpf:"file_lock"`
+	FileOpen                  *ebpf.ProgramSpec `ebpf:"file_open"`
+	FilePermission            *ebpf.ProgramSpec `ebpf:"file_permission"`
+	FileReceive               *ebpf.ProgramSpec `ebpf:"file_receive"`
+	FilenameLookupExit        *ebpf.ProgramSpec `ebpf:"filename_lookup_exit"`
+	InodeCopyUp               *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
+	InodeFileGetattr          *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeGetAcl               *ebpf.ProgramSpec `ebpf:"inode_get_acl"`
+	InodeGetattr              *ebpf.ProgramSpec `ebpf:"inode_getattr"`
+	InodeGetxattr             *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
+	InodeListxattr            *ebpf.ProgramSpec `ebpf:"inode_listxattr"`
+	InodePermissionExit       *ebpf.ProgramSpec `ebpf:"inode_permission_exit"`
+	InodeRemoveAcl            *ebpf.ProgramSpec `ebpf:"inode_remove_acl"`
+	InodeRemovexattr          *ebpf.ProgramSpec `ebpf:"inode_removexattr"`
+	InodeSetAcl               *ebpf.ProgramSpec `ebpf:"inode_set_acl"`
+	InodeSetxattr             *ebpf.ProgramSpec `ebpf:"inode_setxattr"`
+	LocksRemoved              *ebpf.ProgramSpec `ebpf:"locks_removed"`
+	MmapFile                  *ebpf.ProgramSpec `ebpf:"mmap_file"`
+	MoveMount                 *ebpf.ProgramSpec `ebpf:"move_mount"`
+	NotifyChange              *ebpf.ProgramSpec `ebpf:"notify_change"`
+	NotifyChangeExit          *ebpf.ProgramSpec `ebpf:"notify_change_exit"`
+	PathNotify                *ebpf.ProgramSpec `ebpf:"path_notify"`
+	PathSymlink               *ebpf.ProgramSpec `ebpf:"path_symlink"`
+	SbMount                   *ebpf.ProgramSpec `ebpf:"sb_mount"`
+	SbUmount                  *ebpf.ProgramSpec `ebpf:"sb_umount"`
+	VfsLinkExit               *ebpf.ProgramSpec `ebpf:"vfs_link_exit"`
+	VfsOpen                   *ebpf.ProgramSpec `ebpf:"vfs_open"`
+	VfsRename                 *ebpf.ProgramSpec `ebpf:"vfs_rename"`
+	VfsRenameExit             *ebpf.ProgramSpec `ebpf:"vfs_rename_exit"`
+	VfsUnlink                 *ebpf.ProgramSpec `ebpf:"vfs_unlink"`
+	VfsUnlinkExit             *ebpf.ProgramSpec `ebpf:"vfs_unlink_exit"`
 }
 
 // lsmMapSpecs contains maps before they are loaded into the kernel.
@@ -283,6 +294,7 @@ type lsmMapSpecs struct {
 	Opens         *ebpf.MapSpec `ebpf:"opens"`
 	Pending       *ebpf.MapSpec `ebpf:"pending"`
 	Repeats       *ebpf.MapSpec `ebpf:"repeats"`
+	Telling       *ebpf.MapSpec `ebpf:"telling"`
 	Watches       *ebpf.MapSpec `ebpf:"watches"`
 }
 
@@ -337,6 +349,7 @@ type lsmMaps struct {
 	Opens         *ebpf.Map `ebpf:"opens"`
 	Pending       *ebpf.Map `ebpf:"pending"`
 	Repeats       *ebpf.Map `ebpf:"repeats"`
+	Telling       *ebpf.Map `ebpf:"telling"`
 	Watches       *ebpf.Map `ebpf:"watches"`
 }
 
@@ -350,6 +363,7 @@ func (m *lsmMaps) Close() error {
 		m.Opens,
 		m.Pending,
 		m.Repeats,
+		m.Telling,
 		m.Watches,
 	)
 }
@@ -381,41 +395,47 @@ type lsmVariables struct {
 //
 // It can be passed to loadLsmObjects or ebpf.CollectionSpec.LoadAndAssign.
 type lsmPrograms struct {
-	CloneMnt              *ebpf.Program `ebpf:"clone_mnt"`
-	ExportfsEncodeInodeFh *ebpf.Program `ebpf:"exportfs_encode_inode_fh"`
-	FileLock              *ebpf.Program `ebpf:"file_lock"`
-	FileOpen              *ebpf.Program `ebpf:"file_open"`
-	FilePermission        *ebpf.Program `ebpf:"file_permission"`
-	FileReceive           *ebpf.Program `ebpf:"file_receive"`
-	FilenameLookupExit    *ebpf.Program `ebpf:"filename_lookup_exit"`
-	InodeCopyUp           *ebpf.Program `ebpf:"inode_copy_up"`
-	InodeFileGetattr      *ebpf.Program `ebpf:"inode_file_getattr"`
-	InodeGetattr          *ebpf.Program `ebpf:"inode_getattr"`
-	InodeGetxattr         *ebpf.Program `ebpf:"inode_getxattr"`
-	InodeListxattr        *ebpf.Program `ebpf:"inode_listxattr"`
-	InodePermissionExit   *ebpf.Program `ebpf:"inode_permission_exit"`
-	InodeRemovexattr      *ebpf.Program `ebpf:"inode_removexattr"`
-	InodeSetxattr         *ebpf.Program `ebpf:"inode_setxattr"`
-	LocksRemoved          *ebpf.Program `ebpf:"locks_removed"`
-	MmapFile              *ebpf.Program `ebpf:"mmap_file"`
-	MoveMount             *ebpf.Program `ebpf:"move_mount"`
-	NotifyChangeExit      *ebpf.Program `ebpf:"notify_change_exit"`
-	PathNotify            *ebpf.Program `ebpf:"path_notify"`
-	PathSymlink           *ebpf.Program `ebpf:"path_symlink"`
-	SbMount               *ebpf.Program `ebpf:"sb_mount"`
-	SbUmount              *ebpf.Program `ebpf:"sb_umount"`
-	VfsLinkExit           *ebpf.Program `ebpf:"vfs_link_exit"`
-	VfsOpen               *ebpf.Program `ebpf:"vfs_open"`
-	VfsRename             *ebpf.Program `ebpf:"vfs_rename"`
-	VfsRenameExit         *ebpf.Program `ebpf:"vfs_rename_exit"`
-	VfsUnlink             *ebpf.Program `ebpf:"vfs_unlink"`
-	VfsUnlinkExit         *ebpf.Program `ebpf:"vfs_unlink_exit"`
+	CloneMnt                  *ebpf.Program `ebpf:"clone_mnt"`
+	ExportfsEncodeInodeFh     *ebpf.Program `ebpf:"exportfs_encode_inode_fh"`
+	ExportfsEncodeInodeFhExit *ebpf.Program `ebpf:"exportfs_encode_inode_fh_exit"`
+	FileLock                  *ebpf.Program `ebpf:"file_lock"`
+	FileOpen                  *ebpf.Program `ebpf:"file_open"`
+	FilePermission            *ebpf.Program `ebpf:"file_permission"`
+	FileReceive               *ebpf.Program `ebpf:"file_receive"`
+	FilenameLookupExit        *ebpf.Program `ebpf:"filename_lookup_exit"`
+	InodeCopyUp               *ebpf.Program `ebpf:"inode_copy_up"`
+	InodeFileGetattr          *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeGetAcl               *ebpf.Program `ebpf:"inode_get_acl"`
+	InodeGetattr              *ebpf.Program `ebpf:"inode_getattr"`
+	InodeGetxattr             *ebpf.Program `ebpf:"inode_getxattr"`
+	InodeListxattr            *ebpf.Program `ebpf:"inode_listxattr"`
+	InodePermissionExit       *ebpf.Program `ebpf:"inode_permission_exit"`
+	InodeRemoveAcl            *ebpf.Program `ebpf:"inode_remove_acl"`
+	InodeRemovexattr          *ebpf.Program `ebpf:"inode_removexattr"`
+	InodeSetAcl               *ebpf.Program `ebpf:"inode_set_acl"`
+	InodeSetxattr             *ebpf.Program `ebpf:"inode_setxattr"`
+	LocksRemoved              *ebpf.Program `ebpf:"locks_removed"`
+	MmapFile                  *ebpf.Program `ebpf:"mmap_file"`
+	MoveMount                 *ebpf.Program `ebpf:"move_mount"`
+	NotifyChange              *ebpf.Program `ebpf:"notify_change"`
+	NotifyChangeExit          *ebpf.Program `ebpf:"notify_change_exit"`
+	PathNotify                *ebpf.Program `ebpf:"path_notify"`
+	PathSymlink               *ebpf.Program `ebpf:"path_symlink"`
+	SbMount                   *ebpf.Program `ebpf:"sb_mount"`
+	SbUmount                  *ebpf.Program `ebpf:"sb_umount"`
+	VfsLinkExit               *ebpf.Program `ebpf:"vfs_link_exit"`
+	VfsOpen                   *ebpf.Program `ebpf:"vfs_open"`
+	VfsRename                 *ebpf.Program `ebpf:"vfs_rename"`
+	VfsRenameExit             *ebpf.Program `ebpf:"vfs_rename_exit"`
+	VfsUnlink                 *ebpf.Program `ebpf:"vfs_unlink"`
+	VfsUnlinkExit             *ebpf.Program `ebpf:"vfs_unlink_exit"`
 }
 
 func (p *lsmPrograms) Close() error {
 	return _LsmClose(
 		p.CloneMnt,
 		p.ExportfsEncodeInodeFh,
+		p.ExportfsEncodeInodeFhExit,
 		p.FileLock,
 		p.FileOpen,
 		p.FilePermission,
@@ -423,15 +443,19 @@ func (p *lsmPrograms) Close() error {
 		p.FilenameLookupExit,
 		p.InodeCopyUp,
 		p.InodeFileGetattr,
+		p.InodeGetAcl,
 		p.InodeGetattr,
 		p.InodeGetxattr,
 		p.InodeListxattr,
 		p.InodePermissionExit,
+		p.InodeRemoveAcl,
 		p.InodeRemovexattr,
+		p.InodeSetAcl,
 		p.InodeSetxattr,
 		p.LocksRemoved,
 		p.MmapFile,
 		p.MoveMount,
+		p.NotifyChange,
 		p.NotifyChangeExit,
 		p.PathNotify,
 		p.PathSymlink,

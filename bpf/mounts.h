@@ -44,11 +44,20 @@ ENTRY(clone_mnt)
 	return 0;
 }
 
+/* Overlayfs encodes the backing inode on the way, as the same caller. */
 ENTRY(exportfs_encode_inode_fh)
 {
-	touched(ARG(ctx, 1), NULL, KIND_HANDLE, 0, NULL);
+	AWAIT((struct inode *)ARG(ctx, 1), KIND_HANDLE);
 	return 0;
 }
+
+#if HAVE_EXIT
+EXIT(exportfs_encode_inode_fh)
+{
+	came_about(KIND_HANDLE, 0, NULL);
+	return 0;
+}
+#endif
 
 /* An overlay file gets another backing inode; the agent has to enrol that. */
 HOOK(inode_copy_up)

@@ -6,48 +6,7 @@
  * Names of watched inodes: renamed, removed, pointed at. The vfs_* functions
  * rather than the LSM's hooks: their results are known, and they are also
  * called for the inode that a bind mount covers, where they fail with EBUSY.
- * An unlink leaves no inode in the dentry, so what is touched is found at the
- * entry and told at the return.
  */
-
-#if HAVE_EXIT
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* a return can be skipped */
-	__uint(max_entries, 1024);
-	__type(key, __u64);
-	__type(value, struct touch);
-} pending SEC(".maps");
-
-static __noinline int await(struct inode *inode, __u32 how)
-{
-	__u64 key = bpf_get_current_pid_tgid();
-	struct touch t = {};
-
-	if (counts_as(&t, inode, NULL, how))
-		bpf_map_update_elem(&pending, &key, &t, BPF_ANY);
-	return 0;
-}
-
-static __always_inline void came_about(__u8 kind, long err, const void *detail)
-{
-	__u64 key = bpf_get_current_pid_tgid();
-	struct touch t = {}, *found = bpf_map_lookup_elem(&pending, &key);
-
-	if (!found || found->kind != kind)
-		return;
-	t = *found;
-	bpf_map_delete_elem(&pending, &key);
-	t.err = denial(err);
-	if (t.err)
-		t.variant = VARIANT_DENIED;
-	t.detail = detail;
-	report(&t, NULL, false);
-}
-
-#define AWAIT(inode, how) (maybe_watched(inode) ? await(inode, how) : 0)
-#else
-#define AWAIT(inode, how) (touched(inode, NULL, how, 0, NULL), 0)
-#endif
 
 ENTRY(vfs_unlink)
 {
@@ -78,11 +37,11 @@ EXIT(vfs_unlink)
 EXIT(vfs_rename)
 {
 	struct renamedata *rd = ARG(ctx, 1);
-	struct dentry *dentry = LOAD(rd, old_dentry);
 	long err = RESULT(ctx, 2);
+	/* The new name: the file has it by now, unless it was refused. */
+	struct dentry *dentry = err ? LOAD(rd, new_dentry) : LOAD(rd, old_dentry);
 
-	/* By now it has its new name. */
-	came_about(KIND_RENAME, err, dentry && !err ? LOAD(dentry, d_name.name) : NULL);
+	came_about(KIND_RENAME, err, dentry ? LOAD(dentry, d_name.name) : NULL);
 	return 0;
 }
 #endif
@@ -97,7 +56,7 @@ static __noinline int linked(const char *target, struct path *dir)
 	char name[NAME_LEN] = {};
 	struct event *e;
 	struct touch t = {};
-	__u32 bits, last = 0;
+	__u32 cut, last = 0;
 	long n;
 
 	if (active != generation || is_self())
@@ -124,8 +83,8 @@ static __noinline int linked(const char *target, struct path *dir)
 	e->total = 1;
 	add_actor(e, false);
 	e->bits &= ~(CWD_REVERSED | CWD_CUT | CWD_MISSING);
-	e->cwd_len = walk(e->cwd, CWD_MAX, CURRENT(), dir, &bits);
-	e->bits |= CWD_REVERSED | (bits & PATH_CUT ? CWD_CUT : 0);
+	e->cwd_len = walk(e->cwd, CWD_MAX, CURRENT(), dir, &cut);
+	e->bits |= CWD_REVERSED | cut * CWD_CUT;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

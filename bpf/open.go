@@ -93,6 +93,10 @@ func openMode(mode Mode, o Options) (*Sensor, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Before the verifier goes through all of them.
+	if err := tryMode(mode); err != nil {
+		return nil, err
+	}
 	s := &Sensor{
 		mode: mode, tier: o.Tier, absent: absent, locked: lockedDown(),
 		watches: map[*Watch]struct{}{}, byPlacement: map[uint64]*Watch{}, names: map[string]int{},

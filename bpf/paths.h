@@ -9,9 +9,7 @@
  */
 
 #define NAME_MAX 255 /* include/uapi/linux/limits.h */
-#define DEPTH_MAX 24 /* components and mounts of a path; each costs 1,400 instructions to verify */
-#define PATH_CUT 1
-#define PATH_DELETED 2
+#define DEPTH_MAX 32 /* components and mounts of a path */
 
 static __always_inline struct mount *mount_of(struct vfsmount *mnt)
 {
@@ -21,10 +19,11 @@ static __always_inline struct mount *mount_of(struct vfsmount *mnt)
 /*
  * What d_path does: from the path up to the root of the process, crossing
  * mounts. The names come out last first; the decoder turns them round. `size`
- * is a power of two, more than NAME_MAX. Returns the length; *bits say more.
+ * is a power of two, more than NAME_MAX. Returns the length, and whether
+ * leading components are missing.
  */
 static __always_inline __u32 walk(__u8 *out, __u32 size, struct task_struct *task,
-				  struct path *path, __u32 *bits)
+				  struct path *path, __u32 *cut)
 {
 	struct dentry *dentry = BPF_CORE_READ(path, dentry), *parent;
 	struct vfsmount *mnt = BPF_CORE_READ(path, mnt);
@@ -33,7 +32,7 @@ static __always_inline __u32 walk(__u8 *out, __u32 size, struct task_struct *tas
 	__u32 used = 0;
 	long n;
 
-	*bits = BPF_CORE_READ(dentry, d_hash.pprev) ? 0 : PATH_DELETED;
+	*cut = 0;
 	for (int i = 0; i < DEPTH_MAX; i++) {
 		/*
 		 * True already. Said here it makes every turn look the same to the
@@ -64,7 +63,7 @@ static __always_inline __u32 walk(__u8 *out, __u32 size, struct task_struct *tas
 		used += n;
 		dentry = parent;
 	}
-	*bits |= PATH_CUT;
+	*cut = 1;
 	return used;
 name:
 	if (used == 0) {
@@ -77,7 +76,7 @@ name:
 
 static __always_inline void add_exe(struct event *e, struct task_struct *task, struct file *exe, bool d_path)
 {
-	__u32 bits;
+	__u32 cut;
 	long len;
 
 	if (HAVE_D_PATH && d_path) {
@@ -93,8 +92,10 @@ static __always_inline void add_exe(struct event *e, struct task_struct *task, s
 		e->bits |= EXE_MISSING;
 		return;
 	}
-	e->exe_len = walk(e->exe, EXE_MAX, task, PATH_OF(exe, f_path), &bits);
-	e->bits |= EXE_REVERSED | (bits & PATH_CUT ? EXE_CUT : 0) | (bits & PATH_DELETED ? EXE_DELETED : 0);
+	e->exe_len = walk(e->exe, EXE_MAX, task, PATH_OF(exe, f_path), &cut);
+	e->bits |= EXE_REVERSED | cut * EXE_CUT;
+	if (!BPF_CORE_READ(exe, f_path.dentry, d_hash.pprev))
+		e->bits |= EXE_DELETED;
 }
 
 /* Without bpf_d_path it's left to user space: one walk is dear enough to verify. */

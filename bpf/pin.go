@@ -78,7 +78,7 @@ func findPins(root string, spec *ebpf.CollectionSpec) (*pins, *leftover, error) 
 			return nil, nil, fmt.Errorf("pinned map %s: %w", name, err)
 		}
 		left.maps[name] = found
-		m.MaxEntries = found.MaxEntries()
+		m.MaxEntries, m.Flags = found.MaxEntries(), found.Flags()
 	}
 	if err := left.read(spec); err != nil {
 		left.close()

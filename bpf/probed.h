@@ -9,10 +9,19 @@
 #define LOAD(pointer, member) BPF_CORE_READ(pointer, member)
 #define PATH_OF(pointer, member) \
 	((void *)(pointer) + bpf_core_field_offset(typeof(*(pointer)), member))
+#define LOAD_WORD(pointer, member)                                                     \
+	({                                                                             \
+		__u64 word = 0;                                                        \
+		bpf_probe_read_kernel(&word, sizeof(word), PATH_OF(pointer, member));  \
+		word;                                                                  \
+	})
 #define CURRENT() ((struct task_struct *)bpf_get_current_task())
 #define ARG(ctx, n) ((void *)PT_REGS_PARM##n##_CORE((struct pt_regs *)(ctx)))
 #define ADDRESS(pointer) ((__u64)(pointer))
 #define HAVE_D_PATH 0
+
+/* Two threads may get the same number; user space goes by the highest. */
+#define INCREMENT(pointer) (__sync_fetch_and_add(pointer, 1), *(volatile __u64 *)(pointer))
 
 static __always_inline void add_ancestor(struct ancestor *a, struct task_struct *task)
 {

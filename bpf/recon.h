@@ -12,35 +12,69 @@
 #define MAY_ACCESS 0x10
 #define MAY_OPEN 0x20
 
+#if HAVE_EXIT
+static __always_inline __u8 kind_by_syscall(__u64 *third)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	__u64 nr = SYSCALL_OF(regs);
+
+	*third = THIRD_OF(regs);
+	return nr < 512 ? kind_of_syscall[nr] : 0;
+}
+#endif
+
+#define OPEN_TREE_CLONE 1
+
 /* O_PATH: never meets an LSM hook. Other opens do, later on. */
+static __noinline int path_opened(struct inode *inode, struct file *file)
+{
+	__u64 key = (__u64)file;
+	struct open_file f = {};
+	struct touch t = {};
+
+#if HAVE_EXIT
+	__u64 flags;
+
+	/* open_tree(2): a clone has been told as a mount. */
+	if (kind_by_syscall(&flags) == KIND_MOUNT && flags & OPEN_TREE_CLONE)
+		return 0;
+#endif
+	if (!counts_as(&t, inode, NULL, KIND_OPEN_PATH))
+		return 0;
+	report(&t, NULL, false);
+	/* For fstat. */
+	f.placement = t.placement;
+	f.start_time = t.start_time;
+	f.pid = t.pid;
+	f.kind = KIND_OPEN_PATH;
+	f.counted = close_is_seen(inode);
+	bpf_map_update_elem(&opens, &key, &f, BPF_ANY);
+	if (f.counted)
+		hold(&f, 1);
+	return 0;
+}
+
 ENTRY(vfs_open)
 {
 	struct file *file = ARG(ctx, 2);
 	struct inode *inode = inode_at(ARG(ctx, 1));
 
 	if (maybe_watched(inode) && LOAD(file, f_flags) & O_PATH_FLAG)
-		touched(inode, NULL, KIND_OPEN_PATH, 0, NULL);
+		path_opened(inode, file);
 	return 0;
 }
 
 #if HAVE_EXIT
-static __always_inline __u8 kind_by_syscall(void)
-{
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	__u64 nr = SYSCALL_OF(regs);
-
-	return nr < 512 ? kind_of_syscall[nr] : 0;
-}
-
 /* readlink(2) of what is no link ends after the look-up. */
 EXIT(filename_lookup)
 {
 	struct inode *inode;
+	__u64 third;
 
 	if (RESULT(ctx, 6))
 		return 0;
 	inode = inode_at(ARG(ctx, 4));
-	if (maybe_watched(inode) && kind_by_syscall() == KIND_READLINK)
+	if (maybe_watched(inode) && kind_by_syscall(&third) == KIND_READLINK)
 		touched(inode, NULL, KIND_READLINK, 0, NULL);
 	return 0;
 }
@@ -49,6 +83,7 @@ EXIT(filename_lookup)
 static __noinline int permitted(struct inode *inode, int mask, long err)
 {
 	__u32 how = 0;
+	__u64 third;
 
 	if (mask & MAY_ACCESS)
 		how = KIND_ACCESS;
@@ -57,7 +92,7 @@ static __noinline int permitted(struct inode *inode, int mask, long err)
 	else if (mask & MAY_OPEN)
 		how = mask & MAY_EXEC ? KIND_EXEC : KIND_OPEN;
 	else
-		how = kind_by_syscall();
+		how = kind_by_syscall(&third);
 	if (how)
 		touched(inode, NULL, how, err, NULL);
 	return 0;

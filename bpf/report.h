@@ -15,7 +15,9 @@ struct touch {
 	__u64 handle, open_time, reads, writes;
 	const void *detail;
 	__u64 ino;
-	__u32 dev, generation, pid, unused;
+	__u64 total;
+	__u32 dev, generation, pid;
+	__u32 file_flags, file_mode, unused;
 	__u16 err;
 	__u8 kind, variant, actor, told;
 };
@@ -58,30 +60,55 @@ static __always_inline void add_actor(struct event *e, bool d_path)
 	e->pid = pid_tgid >> 32;
 	e->tid = (__u32)pid_tgid;
 	e->cgroup_id = bpf_get_current_cgroup_id();
+	/* First what loops most, while there is one state to verify it in. */
+	add_program(e, task, d_path);
 	add_ids(e, task);
 	add_namespaces(e, task);
 	add_ancestors(e, task);
-	add_program(e, task, d_path);
 }
 
-/* Tells of a touch, whose process has come to `total` of its kind by now. */
-static __noinline int tell(struct touch *t, struct file *file, __u64 total, bool d_path)
+/* A touch between report and tell, by the thread. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct touch);
+} telling SEC(".maps");
+
+static __always_inline int tell(bool d_path)
 {
-	struct event *e = new_event(t);
+	__u64 key = bpf_get_current_pid_tgid();
+	struct touch *t = bpf_map_lookup_elem(&telling, &key);
+	struct event *e = t ? new_event(t) : NULL;
 
 	if (!e) {
 		__sync_fetch_and_add(&lost_ring_full, 1);
 		return -1;
 	}
-	e->total = total;
-	add_actor(e, d_path);
-	if (file) {
-		e->file_flags = LOAD(file, f_flags);
-		e->file_mode = LOAD(file, f_mode);
-	}
+	e->total = t->total;
+	e->file_flags = t->file_flags;
+	e->file_mode = t->file_mode;
 	add_detail(e, t->detail);
+	add_actor(e, d_path);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
+}
+
+/*
+ * Global functions, so that the verifier goes through them once a program and
+ * not once for every state that the callers can be in: a twentieth of the time.
+ * They can be given numbers only (up to 5.12), hence the map.
+ */
+#if HAVE_D_PATH
+__noinline int tell_by_d_path(void)
+{
+	return tell(true);
+}
+#endif
+
+__noinline int tell_by_walk(void)
+{
+	return tell(false);
 }
 
 /* Counts the touch among the process's repeats; returns the entry if it is due. */
@@ -100,52 +127,73 @@ static __always_inline struct repeat *repeat_of(struct touch *t, bool *due)
 		bpf_map_update_elem(&repeats, &key, &fresh, BPF_NOEXIST);
 		r = bpf_map_lookup_elem(&repeats, &key);
 	}
-	if (!r) { /* no memory: tell each */
-		*due = true;
+	if (!r)
 		return NULL;
-	}
 	r->last = t->now;
 	*due = r->total == 0 || t->now - r->told >= repeat_interval;
 	return r;
 }
 
 /*
- * Counts and tells. A process's first touch of its kind is told at once; later
- * ones once in an interval, with the number there have been. What was never
- * told is found in the map by user space.
+ * Counts and says whether to tell. A process's first touch of its kind is told at
+ * once; later ones once in an interval, with the number there have been. What was
+ * never told is found in the map by user space.
  */
-static __noinline int report(struct touch *t, struct file *file, bool d_path)
+static __noinline struct repeat *counted(struct touch *t, struct file *file)
 {
 	struct count *count = bpf_map_lookup_elem(&counts, &t->placement);
-	struct repeat *r;
-	__u64 total = 1;
+	__u64 key = bpf_get_current_pid_tgid();
 	__u32 kind = t->kind;
+	struct repeat *r;
 	bool due;
 
 	if (kind >= KINDS)
-		return 0;
+		return NULL;
 	if (count)
 		__sync_fetch_and_add(&count->seen[kind], 1);
 	r = repeat_of(t, &due);
-	if (r)
-		total = __sync_fetch_and_add(&r->total, 1) + 1;
-	if (r && (!due || total > 1)) {
-		if (!due || t->now - r->told < repeat_interval)
-			return 0;
-		if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > ring_full_for_repeats)
-			return 0; /* stays in the map; the ring is for first touches */
+	if (!r)
+		return NULL; /* no memory for it: a loss, by the counts */
+	t->total = INCREMENT(&r->total);
+	if (!due || (t->total > 1 && t->now - r->told < repeat_interval))
+		return NULL;
+	if (t->total > 1 && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > ring_full_for_repeats)
+		return NULL; /* stays in the map; the ring is for first touches */
+	r->told = t->now;
+	if (file) {
+		t->file_flags = LOAD(file, f_flags);
+		t->file_mode = LOAD(file, f_mode);
 	}
-	if (r)
-		r->told = t->now;
-	if (tell(t, file, total, d_path)) {
-		if (r)
-			r->told = 0; /* the next touch tries again, and tells of this too */
-		kind = t->kind; /* the verifier has forgotten its bound */
-		if (count && kind < KINDS)
-			__sync_fetch_and_add(&count->lost[kind], 1);
+	bpf_map_update_elem(&telling, &key, t, BPF_ANY);
+	return r;
+}
+
+static __noinline void untold(struct touch *t, struct repeat *r)
+{
+	struct count *count = bpf_map_lookup_elem(&counts, &t->placement);
+	__u32 kind = t->kind;
+
+	r->told = 0; /* the next touch tries again, and tells of this too */
+	if (count && kind < KINDS)
+		__sync_fetch_and_add(&count->lost[kind], 1);
+}
+
+static __always_inline int report(struct touch *t, struct file *file, bool d_path)
+{
+	struct repeat *r = counted(t, file);
+	int err;
+
+	if (!r)
 		return 0;
-	}
-	t->told = 1;
+#if HAVE_D_PATH
+	err = d_path ? tell_by_d_path() : tell_by_walk();
+#else
+	err = tell_by_walk();
+#endif
+	if (err)
+		untold(t, r);
+	else
+		t->told = 1;
 	return 0;
 }
 

@@ -62,6 +62,9 @@ func (*Sensor) WatchCovered(*os.File, uint64) (*Watch, error) { return nil, ErrU
 // WatchDirectory returns ErrUnsupported.
 func (*Sensor) WatchDirectory(*os.File, uint64) (*Watch, error) { return nil, ErrUnsupported }
 
+// FollowOpens returns ErrUnsupported.
+func (*Sensor) FollowOpens(uint64) error { return ErrUnsupported }
+
 // Exempt returns ErrUnsupported.
 func (*Sensor) Exempt(*os.File, Actor) (*Watch, error) { return nil, ErrUnsupported }
 

@@ -11,8 +11,10 @@
 
 #if defined(__TARGET_ARCH_x86)
 #define SYSCALL_OF(regs) ((regs)->orig_ax)
+#define THIRD_OF(regs) ((regs)->dx)
 #else
 #define SYSCALL_OF(regs) (((struct user_pt_regs *)(regs))->regs[8])
+#define THIRD_OF(regs) (((struct user_pt_regs *)(regs))->regs[2])
 #endif
 
 #endif /* BEESTING_TRACING_H */

@@ -11,6 +11,8 @@
  * be followed (__rcu members, since 6.2), so callers always check.
  */
 #define LOAD(pointer, member) ((pointer)->member)
+/* A member of eight bytes whose own members have changed. */
+#define LOAD_WORD(pointer, member) (*(__u64 *)__builtin_preserve_access_index(&(pointer)->member))
 #define PATH_OF(pointer, member) (&(pointer)->member)
 
 /* Since 5.11. */
@@ -33,6 +35,9 @@
 #define ADDRESS(pointer) ((__u64)((long)(pointer) - (long)&filter))
 
 #define HAVE_D_PATH 1
+
+/* The new value. Since 5.12. */
+#define INCREMENT(pointer) (__sync_fetch_and_add(pointer, 1) + 1)
 
 static __always_inline void add_ancestor(struct ancestor *a, struct task_struct *task)
 {

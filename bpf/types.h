@@ -5,7 +5,8 @@
 /*
  * The kernel's types, cut down to the fields that are read here. CO-RE finds
  * the real offsets at load time by name, so neither order nor completeness
- * matters; a whole vmlinux.h would be 3 MB of what nobody reviews.
+ * matters; a whole vmlinux.h would be 3 MB of what nobody reviews. Longer than
+ * other files here, as it is a list.
  */
 
 #include <stdbool.h>
@@ -176,7 +177,7 @@ struct nsproxy {
 	struct cgroup_namespace *cgroup_ns;
 };
 
-/* { __u32 cap[2]; } up to 6.2, the low word first; read as one number. */
+/* { __u32 cap[2]; } up to 6.2, the low word first: read as one number. */
 typedef struct {
 	__u64 val;
 } kernel_cap_t;

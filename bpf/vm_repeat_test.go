@@ -82,6 +82,9 @@ func testRepeats(t *testing.T, s *Sensor) {
 func testClose(t *testing.T, s *Sensor) {
 	path := token(t, publicDir(t, ""))
 	defer watch(t, s, path, 6).Close()
+	if err := s.FollowOpens(6); err != nil {
+		t.Fatal(err)
+	}
 	cmd := child("hold", path)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

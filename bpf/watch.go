@@ -31,6 +31,7 @@ type Watch struct {
 	pin       *os.File
 	inodes    uint32 // how many it took; two for an overlay file
 	second    bool   // of a placement that has a watch already
+	follow    bool   // holds the lock of FollowOpens
 	once      sync.Once
 	err       error
 }
@@ -94,7 +95,8 @@ func (s *Sensor) watch(f *os.File, placement uint64, format, flags uint32) (*Wat
 	s.watches[w] = struct{}{}
 	if !w.second {
 		s.byPlacement[placement] = w
-		w.lock()
+		// Only tried: without locks the ends of opens aren't told.
+		w.follow = onReadOnlyMount(f) && w.setLock(unix.F_RDLCK) == nil
 	}
 	return w, nil
 }
@@ -144,23 +146,47 @@ func (s *Sensor) add(w *Watch, f *os.File, flags uint32) error {
 	return errors.Join(err, pin.Close())
 }
 
-// The lock that makes the last close of a watched file visible: see closes.h. It
-// is on a byte that nobody asks for, but that a lock on all of the file includes.
+// FollowOpens makes the ends of opens of a watched placement events (KindClose).
+// It takes a lock on the file, which nobody who only reads it can meet, but which
+// a lock for writing on all of it would: it is for files that the watched can't
+// open for writing, as on a read-only mount, and is done without asking where f
+// of Watch is on one. When somebody opens the file for writing all the same, the
+// lock is let go of and ends are no longer told. An error says that the file
+// system has no locks.
+func (s *Sensor) FollowOpens(placement uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.byPlacement[placement]
+	if w == nil {
+		return fmt.Errorf("follow opens: placement %#x is not watched", placement)
+	}
+	if err := w.setLock(unix.F_RDLCK); err != nil {
+		return fmt.Errorf("follow opens of %s: %w", w.pin.Name(), err)
+	}
+	w.follow = true
+	return nil
+}
+
+// setLock sets the lock that makes the last close of a file visible, see
+// closes.h: on a byte that nobody asks for but together with all others.
 func (w *Watch) setLock(kind int16) error {
 	return unix.FcntlFlock(w.pin.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Start: 1 << 62, Len: 1})
 }
 
-// lock is tried only: without it (a file system that does locks in its own way,
-// a writer's lock) the ends of opens aren't told.
-func (w *Watch) lock() { _ = w.setLock(unix.F_RDLCK) }
+// onReadOnlyMount says whether f came by a mount, or is of a file system, that
+// nothing can be written through.
+func onReadOnlyMount(f *os.File) bool {
+	var st unix.Statfs_t
+	return unix.Fstatfs(int(f.Fd()), &st) == nil && st.Flags&unix.ST_RDONLY != 0
+}
 
 // unlock lets go of the lock when somebody has opened the file for writing, or
 // is locking it: nobody's lock is to fail because of ours.
 func (s *Sensor) unlock(placement uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := s.byPlacement[placement]; w != nil {
-		_ = w.setLock(unix.F_UNLCK)
+	if w := s.byPlacement[placement]; w != nil && w.follow {
+		w.follow = w.setLock(unix.F_UNLCK) != nil
 	}
 }
 
@@ -180,7 +206,7 @@ func (s *Sensor) copiedUp(placement uint64) {
 	w.inodes = max(w.inodes, result.Done) + 1 // the lower inode is to be swept
 	old := w.pin
 	w.pin = again
-	w.lock()
+	w.follow = w.follow && w.setLock(unix.F_RDLCK) == nil
 	_ = old.Close()
 }
 
