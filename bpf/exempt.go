@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -32,11 +33,36 @@ func (s *Sensor) Exempt(f *os.File, a Actor) (*Watch, error) {
 
 // ExemptCgroup exempts the processes that are in a cgroup of the unified
 // hierarchy, but not in those below it, by its id: the inode number of its
-// directory. 64 at most; until the sensor is closed, or for good with
-// Options.Pin.
+// directory. 64 at most; until the sensor is closed, with Options.Pin until
+// another one takes over.
 func (s *Sensor) ExemptCgroup(id uint64) error {
 	if err := s.coll.Maps["exempt_cgroups"].Put(id, uint32(1)); err != nil {
 		return fmt.Errorf("exempt cgroup %d: %w", id, err)
+	}
+	return nil
+}
+
+// forgetSettings drops what an earlier process was configured with: whom it
+// exempted, which names it wanted symbolic links to told of.
+func (s *Sensor) forgetSettings() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	errs := []error{s.sweep(0)} // an actor's binary is watched for no placement
+	for _, name := range []string{"exempt_cgroups", "names"} {
+		m := s.coll.Maps[name]
+		var stale [][]byte
+		var key, value []byte
+		all := m.Iterate()
+		for all.Next(&key, &value) {
+			stale = append(stale, bytes.Clone(key))
+		}
+		errs = append(errs, all.Err())
+		for _, key := range stale {
+			errs = append(errs, m.Delete(key))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("earlier settings: %w", err)
 	}
 	return nil
 }

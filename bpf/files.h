@@ -66,6 +66,7 @@ static __noinline int opened(struct inode *inode, struct file *file)
 	f.placement = t.placement;
 	f.start_time = t.start_time;
 	f.time = t.now;
+	f.inode = (__u64)inode;
 	f.pid = t.pid;
 	f.kind = t.kind;
 	f.told = t.told && seen;
@@ -169,7 +170,8 @@ static __noinline int closed(struct file *file)
 		return 0;
 	if (f->counted)
 		hold(f, -1);
-	if (f->told && active == generation) {
+	/* An open that failed after the hook was never closed. */
+	if (f->told && active == generation && f->inode == (__u64)LOAD(file, f_inode)) {
 		t.kind = KIND_CLOSE;
 		t.placement = f->placement;
 		t.handle = f->time << 8 | (f->pid & 0xff);

@@ -21,9 +21,15 @@ ENTRY(vfs_rename)
 	struct renamedata *rd = ARG(ctx, 1);
 	struct inode *inode = inode_of(LOAD(rd, old_dentry));
 
+	struct dentry *to = LOAD(rd, new_dentry);
+
 	if (!maybe_watched(inode)) /* perhaps it is replaced by another */
-		inode = inode_of(LOAD(rd, new_dentry));
+		inode = inode_of(to);
+#if HAVE_EXIT
 	AWAIT(inode, KIND_RENAME | WRITING | BY_NAME);
+#else
+	touched(inode, NULL, KIND_RENAME | WRITING | BY_NAME, 0, LOAD(to, d_name.name));
+#endif
 	return 0;
 }
 

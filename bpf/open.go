@@ -155,6 +155,11 @@ func (s *Sensor) activate(left *leftover) error {
 	if err := s.selfTest(); err != nil {
 		return err
 	}
+	if s.resumed != nil {
+		if err := s.forgetSettings(); err != nil {
+			return err
+		}
+	}
 	if s.pins == nil {
 		return nil
 	}

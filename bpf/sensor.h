@@ -153,6 +153,7 @@ struct open_file {
 	__u64 placement;
 	__u64 start_time;
 	__u64 time;
+	__u64 inode; /* its address: a file's may be another's before we hear of it */
 	__u32 pid;
 	__u32 reads, writes;
 	__u8 kind, told, counted, unused;

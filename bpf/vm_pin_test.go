@@ -64,6 +64,20 @@ func testPinned(t *testing.T, mode Mode) {
 	watch(t, first, path, 3)
 	touch(t, path, nil)
 	one(t, first)
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	exempt, err := first.Exempt(self, ActorRuntime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	touch(t, path, nil)
+	if e := one(t, first); e.Actor != ActorRuntime {
+		t.Errorf("actor %d", e.Actor)
+	}
+	_ = exempt // not closed: the next sensor has to forget it
 	if err := first.SetAccount(3, Account{Delivered: [Kinds]uint64{KindOpen: 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -87,10 +101,12 @@ func testPinned(t *testing.T, mode Mode) {
 	}
 	watch(t, second, path, 3)
 	touch(t, path, nil)
-	one(t, second)
+	if e := one(t, second); e.Actor != 0 {
+		t.Errorf("actor %d is of the first sensor's settings", e.Actor)
+	}
 	c, err := second.Count(3)
 	a, errA := second.Account(3)
-	if err != nil || errA != nil || c.Seen[KindOpen] != 3 || a.Delivered[KindOpen] != 1 {
+	if err != nil || errA != nil || c.Seen[KindOpen] != 4 || a.Delivered[KindOpen] != 1 {
 		t.Errorf("count %+v, account %+v, %v, %v", c, a, err, errA)
 	}
 	if err := second.Close(); err != nil {

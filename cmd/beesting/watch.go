@@ -173,6 +173,7 @@ func (w *watcher) watch(ctx context.Context, targets []target, sink agent.Sink) 
 	if err != nil {
 		return err
 	}
+	core.Settled() // no other file is going to be watched
 	if err := w.announce(armed, started(sensor, o, refused)); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -145,6 +146,10 @@ func (a *Agent) arm(c nri.Container, p planted) {
 	if err != nil {
 		a.fail(c.Container, p.token.Name, ReasonWatch, err)
 		return
+	}
+	// The container's mount of it is read-only (bindMount).
+	if err := a.core.FollowOpens(id); err != nil {
+		a.log.Debug("spans of a token will have no end", slog.String("token", p.token.Name), slog.Any("error", err))
 	}
 	if (tenant{state: c.State}).running() && c.PID != 0 {
 		if err := a.look(c, p, file); err != nil {

@@ -25,6 +25,28 @@ type Surroundings interface {
 	ForgetName(name string) error
 }
 
+// OpenFollower is a Sensor that has to be asked for the ends of opens, as telling
+// them takes a lock that somebody who can write to the file may meet.
+type OpenFollower interface {
+	FollowOpens(placement uint64) error
+}
+
+var _ OpenFollower = bpfSensor{}
+
+// FollowOpens has the ends of opens of an armed placement told. It is for tokens
+// that nobody but the host can open for writing. A sensor that tells them anyway
+// has nothing to do.
+func (c *Core) FollowOpens(id beesting.PlacementID) error {
+	s, ok := c.sensor.(OpenFollower)
+	if !ok {
+		return nil
+	}
+	if err := s.FollowOpens(uint64(id)); err != nil {
+		return fmt.Errorf("ends of opens: %w", err)
+	}
+	return nil
+}
+
 // WatchCovered implements Surroundings.
 func (s bpfSensor) WatchCovered(f *os.File, placement uint64) (io.Closer, error) {
 	w, err := s.Sensor.WatchCovered(f, placement)
