@@ -33,7 +33,7 @@ CASE(own_readv, "open", "readv, preadv, preadv2", .reads = 3)
 	OK(preadv(fd, &v, 1, 0));
 	OK(preadv2(fd, &v, 1, 0, 0));
 }
-CASE(own_write, "open", "write, pwrite, pwritev", .writes = 3)
+CASE(own_write, "open", "write, pwrite, pwritev", .writes = 3, .rw = 1)
 {
 	struct iovec v = {buf, 8};
 	int fd = rw();
@@ -93,7 +93,7 @@ CASE(own_fstat, "open", "fstat, fstatat with an empty path, statx")
 	OK(fstatat(fd, "", &st, AT_EMPTY_PATH));
 	OK(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx));
 }
-CASE(own_sync, "open", "fsync, fdatasync, sync_file_range")
+CASE(own_sync, "open", "fsync, fdatasync, sync_file_range", .rw = 1)
 {
 	int fd = rw();
 
@@ -108,7 +108,7 @@ CASE(own_getflags, "open", "FS_IOC_GETFLAGS, FIONREAD")
 	EITHER(ENOTTY, EOPNOTSUPP, ioctl(fd, FS_IOC_GETFLAGS, &flags));
 	OK(ioctl(fd, FIONREAD, &flags));
 }
-CASE(own_fallocate, "open", "fallocate(2) within the file")
+CASE(own_fallocate, "open", "fallocate(2) within the file", .rw = 1)
 {
 	EITHER(EOPNOTSUPP, EOPNOTSUPP, fallocate(rw(), FALLOC_FL_KEEP_SIZE, 0, 8));
 }
@@ -155,7 +155,7 @@ static char *map(int fd, int prot, int flags)
 	return p;
 }
 CASE(mmap_private, "open mmap", "MAP_PRIVATE, read there") { buf[0] = *map(rd(), PROT_READ, MAP_PRIVATE); }
-CASE(mmap_shared, "open mmap", "MAP_SHARED, written there") { *map(rw(), PROT_READ | PROT_WRITE, MAP_SHARED) = 'x'; }
+CASE(mmap_shared, "open mmap", "MAP_SHARED, written there", .rw = 1) { *map(rw(), PROT_READ | PROT_WRITE, MAP_SHARED) = 'x'; }
 CASE(mmap_populate, "open mmap", "MAP_POPULATE") { map(rd(), PROT_READ, MAP_PRIVATE | MAP_POPULATE); }
 CASE(mmap_exec, "open mmap", "PROT_EXEC, as a library") { map(rd(), PROT_READ | PROT_EXEC, MAP_PRIVATE); }
 CASE(mmap_closed, "open mmap", "read there after close(2)")
@@ -166,7 +166,7 @@ CASE(mmap_closed, "open mmap", "read there after close(2)")
 	OK(close(fd));
 	buf[0] = *p;
 }
-CASE(mmap_protect, "open mmap", "mprotect, mremap, madvise, msync of the mapping")
+CASE(mmap_protect, "open mmap", "mprotect, mremap, madvise, msync of the mapping", .rw = 1)
 {
 	char *p = map(rw(), PROT_READ, MAP_SHARED);
 
@@ -178,10 +178,10 @@ CASE(mmap_protect, "open mmap", "mprotect, mremap, madvise, msync of the mapping
 CASE(mmap_twice, "open mmap x2", "two mappings") { int fd = rd(); map(fd, PROT_READ, MAP_PRIVATE); map(fd, PROT_READ, MAP_PRIVATE); }
 
 /* What changes the file through the own open is an access of its own, too. */
-CASE(own_fchmod, "open setattr", "fchmod(2)") { OK(fchmod(rd(), 0755)); }
-CASE(own_fchown, "open setattr", "fchown(2)", .root = 1) { OK(fchown(rd(), 1000, 1000)); }
-CASE(own_futimens, "open setattr", "futimens(2)") { OK(futimens(rd(), NULL)); }
-CASE(own_ftruncate, "open setattr", "ftruncate(2)", .fanotify = "open") { OK(ftruncate(rw(), 3)); }
+CASE(own_fchmod, "open setattr", "fchmod(2)", .rw = 1) { OK(fchmod(rd(), 0755)); }
+CASE(own_fchown, "open setattr", "fchown(2)", .root = 1, .rw = 1) { OK(fchown(rd(), 1000, 1000)); }
+CASE(own_futimens, "open setattr", "futimens(2)", .rw = 1) { OK(futimens(rd(), NULL)); }
+CASE(own_ftruncate, "open setattr", "ftruncate(2)", .fanotify = "open", .rw = 1) { OK(ftruncate(rw(), 3)); }
 CASE(own_fgetxattr, "open xattr", "fgetxattr(2)", .detail = "user.beesting") { EITHER(ENODATA, EOPNOTSUPP, fgetxattr(rd(), "user.beesting", buf, 8)); }
 CASE(own_flistxattr, "open xattr", "flistxattr(2)") { OK(flistxattr(rd(), NULL, 0)); }
-CASE(own_fsetxattr, "open xattr", "fsetxattr(2)", .fanotify = "open setattr", .detail = "trusted.beesting", .root = 1) { OK(fsetxattr(rd(), "trusted.beesting", "x", 1, 0)); }
+CASE(own_fsetxattr, "open xattr", "fsetxattr(2)", .fanotify = "open setattr", .detail = "trusted.beesting", .root = 1, .rw = 1) { OK(fsetxattr(rd(), "trusted.beesting", "x", 1, 0)); }

@@ -98,6 +98,7 @@ static void list(void)
 		number("inherit", t->inherit);
 		number("hardlink", t->hardlink);
 		number("host", t->host);
+		number("rw", t->rw);
 		printf("\"directory\":%u}\n", t->directory);
 	}
 }

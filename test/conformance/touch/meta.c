@@ -57,7 +57,7 @@ CASE(file_getattr, "stat", "file_getattr(2)", .since = "6.17")
 
 CASE(access, "access", "access(2), R_OK") { OK(access(token, R_OK)); }
 CASE(access_exists, "access", "access(2), F_OK") { OK(access(token, F_OK)); }
-CASE(access_write, "access", "access(2), W_OK and X_OK") { OK(access(token, W_OK | X_OK)); }
+CASE(access_write, "access", "access(2), W_OK and X_OK", .rw = 1) { OK(access(token, W_OK | X_OK)); }
 CASE(faccessat, "access", "faccessat(2) with the directory's descriptor") { OK(syscall(SYS_faccessat, OK(open(dir, O_PATH)), name, R_OK)); }
 CASE(faccessat2, "access", "faccessat2(2) with AT_EACCESS", .since = "5.8") { OK(syscall(NR_faccessat2, AT_FDCWD, token, R_OK, AT_EACCESS)); }
 CASE(access_refused, "access!EACCES", "access(2) that says no", .owned_by_root = 1, .mode = 0600) { REFUSED(EACCES, access(token, R_OK)); }
@@ -68,9 +68,9 @@ CASE(readlinkat, "readlink", "readlinkat(2) with the directory's descriptor") { 
 CASE(getxattr, "xattr", "getxattr(2)", .detail = "user.beesting") { EITHER(ENODATA, EOPNOTSUPP, getxattr(token, "user.beesting", buf, 8)); }
 CASE(lgetxattr, "xattr", "lgetxattr(2)", .detail = "security.capability") { EITHER(ENODATA, EOPNOTSUPP, lgetxattr(token, "security.capability", buf, 8)); }
 CASE(listxattr, "xattr", "listxattr(2)") { OK(listxattr(token, NULL, 0)); }
-CASE(setxattr, "xattr", "setxattr(2)", .fanotify = "setattr", .root = 1, .detail = "trusted.beesting") { OK(setxattr(token, "trusted.beesting", "x", 1, 0)); }
-CASE(removexattr, "xattr", "removexattr(2) of one that is not there", .root = 1, .detail = "trusted.beesting") { REFUSED(ENODATA, removexattr(token, "trusted.beesting")); }
-CASE(setxattr_acl, "xattr", "setxattr(2) of an ACL", .fanotify = "setattr", .detail = "system.posix_acl_access")
+CASE(setxattr, "xattr", "setxattr(2)", .fanotify = "setattr", .root = 1, .detail = "trusted.beesting", .rw = 1) { OK(setxattr(token, "trusted.beesting", "x", 1, 0)); }
+CASE(removexattr, "xattr", "removexattr(2) of one that is not there", .root = 1, .detail = "trusted.beesting", .rw = 1) { REFUSED(ENODATA, removexattr(token, "trusted.beesting")); }
+CASE(setxattr_acl, "xattr", "setxattr(2) of an ACL", .fanotify = "setattr", .detail = "system.posix_acl_access", .rw = 1)
 {
 	/* Version 2: user, group and others. */
 	static const unsigned char acl[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 5, 0, 255, 255, 255, 255, 32, 0, 5, 0, 255, 255, 255, 255};
@@ -80,20 +80,20 @@ CASE(setxattr_acl, "xattr", "setxattr(2) of an ACL", .fanotify = "setattr", .det
 CASE(getxattr_acl, "xattr", "getxattr(2) of an ACL", .detail = "system.posix_acl_access") { EITHER(ENODATA, EOPNOTSUPP, getxattr(token, "system.posix_acl_access", buf, sizeof(buf))); }
 CASE(listxattrat, "xattr", "listxattrat(2)", .since = "6.13") { OK(syscall(NR_listxattrat, AT_FDCWD, token, 0, NULL, 0)); }
 
-CASE(chmod, "setattr", "chmod(2)") { OK(chmod(token, 0700)); }
-CASE(fchmodat, "setattr", "fchmodat(2)") { OK(fchmodat(OK(open(dir, O_PATH)), name, 0700, 0)); }
-CASE(fchmodat2, "setattr", "fchmodat2(2) with AT_SYMLINK_NOFOLLOW", .since = "6.6") { OK(syscall(NR_fchmodat2, AT_FDCWD, token, 0700, AT_SYMLINK_NOFOLLOW)); }
-CASE(chown, "setattr", "chown(2)", .root = 1) { OK(chown(token, 1001, 1001)); }
-CASE(lchown, "setattr", "lchown(2)", .root = 1) { OK(lchown(token, 1001, 1001)); }
-CASE(utimensat, "setattr", "utimensat(2)") { OK(utimensat(AT_FDCWD, token, NULL, 0)); }
-CASE(utime, "setattr", "utime(2), to a time of choice")
+CASE(chmod, "setattr", "chmod(2)", .rw = 1) { OK(chmod(token, 0700)); }
+CASE(fchmodat, "setattr", "fchmodat(2)", .rw = 1) { OK(fchmodat(OK(open(dir, O_PATH)), name, 0700, 0)); }
+CASE(fchmodat2, "setattr", "fchmodat2(2) with AT_SYMLINK_NOFOLLOW", .since = "6.6", .rw = 1) { OK(syscall(NR_fchmodat2, AT_FDCWD, token, 0700, AT_SYMLINK_NOFOLLOW)); }
+CASE(chown, "setattr", "chown(2)", .root = 1, .rw = 1) { OK(chown(token, 1001, 1001)); }
+CASE(lchown, "setattr", "lchown(2)", .root = 1, .rw = 1) { OK(lchown(token, 1001, 1001)); }
+CASE(utimensat, "setattr", "utimensat(2)", .rw = 1) { OK(utimensat(AT_FDCWD, token, NULL, 0)); }
+CASE(utime, "setattr", "utime(2), to a time of choice", .rw = 1)
 {
 	struct utimbuf t = {1, 1};
 
 	OK(utime(token, &t));
 }
-CASE(truncate, "setattr", "truncate(2)", .fanotify = "write") { OK(truncate(token, 2)); }
-CASE(file_setattr, "setattr", "file_setattr(2)", .since = "6.17", .root = 1)
+CASE(truncate, "setattr", "truncate(2)", .fanotify = "write", .rw = 1) { OK(truncate(token, 2)); }
+CASE(file_setattr, "setattr", "file_setattr(2)", .since = "6.17", .root = 1, .rw = 1)
 {
 	char attr[24] = {0};
 

@@ -34,18 +34,18 @@ CASE(openat_relative, "open", "openat with the directory's descriptor")
 	opened(openat(at, name, O_RDONLY));
 }
 CASE(open_cwd, "open", "a relative path") { OK(chdir(dir)); opened(open(name, O_RDONLY)); }
-CASE(open_write, "open", "O_WRONLY") { opened(open(token, O_WRONLY)); }
-CASE(open_rdwr, "open", "O_RDWR") { opened(open(token, O_RDWR)); }
-CASE(open_append, "open", "O_APPEND and a write")
+CASE(open_write, "open", "O_WRONLY", .rw = 1) { opened(open(token, O_WRONLY)); }
+CASE(open_rdwr, "open", "O_RDWR", .rw = 1) { opened(open(token, O_RDWR)); }
+CASE(open_append, "open", "O_APPEND and a write", .rw = 1)
 {
 	int fd = OK(open(token, O_WRONLY | O_APPEND));
 
 	OK(write(fd, "x", 1));
 	OK(close(fd));
 }
-CASE(open_trunc, "open", "O_TRUNC: part of the open") { opened(open(token, O_WRONLY | O_TRUNC)); }
-CASE(creat, "open", "creat(2)") { opened(creat(token, 0644)); }
-CASE(open_creat, "open", "O_CREAT of what is there") { opened(open(token, O_RDWR | O_CREAT, 0644)); }
+CASE(open_trunc, "open", "O_TRUNC: part of the open", .rw = 1) { opened(open(token, O_WRONLY | O_TRUNC)); }
+CASE(creat, "open", "creat(2)", .rw = 1) { opened(creat(token, 0644)); }
+CASE(open_creat, "open", "O_CREAT of what is there", .rw = 1) { opened(open(token, O_RDWR | O_CREAT, 0644)); }
 CASE(open_mode_3, "open", "access mode 3, for ioctls only") { opened(open(token, 3)); }
 CASE(open_noatime, "open", "O_NOATIME") { opened(open(token, O_RDONLY | O_NOATIME)); }
 CASE(open_nofollow, "open", "O_NOFOLLOW on the file itself") { opened(open(token, O_RDONLY | O_NOFOLLOW)); }
@@ -231,7 +231,7 @@ CASE(open_int80, "open", "the 32-bit open(2), int 0x80 (amd64)")
 #endif
 
 /* By the kernel, on behalf of the process. */
-CASE(swapon, "open", "swapon(2) of it, which is no swap area", .root = 1)
+CASE(swapon, "open", "swapon(2) of it, which is no swap area", .root = 1, .rw = 1)
 {
 	/* EINVAL: no swap area, or a file system that has none. */
 	REFUSED(EINVAL, syscall(SYS_swapon, token, 0));

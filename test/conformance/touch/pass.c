@@ -19,7 +19,7 @@ static void write_fd(void) { OK(pwrite(fd, buf, 8, 0)); }
 static void map_fd(void) { OK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED ? -1 : 0); }
 
 CASE(fork_read, "open read@child", "a forked process reads") { fd = rd(); child(read_fd); }
-CASE(fork_write, "open write@child", "a forked process writes") { fd = OK(open(token, O_RDWR)); child(write_fd); }
+CASE(fork_write, "open write@child", "a forked process writes", .rw = 1) { fd = OK(open(token, O_RDWR)); child(write_fd); }
 CASE(fork_mmap, "open mmap@child", "a forked process maps it") { fd = rd(); child(map_fd); }
 static void stat_fd(void) { struct stat st; OK(fstat(fd, &st)); }
 CASE(fork_fstat, "open stat@child", "a forked process asks for attributes") { fd = rd(); child(stat_fd); }

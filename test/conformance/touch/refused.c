@@ -21,11 +21,18 @@ CASE(refused_noatime, "", "open(2) with O_NOATIME by another user", .cant = "all
 {
 	REFUSED(EPERM, open(token, O_RDONLY | O_NOATIME));
 }
-CASE(refused_read_only_mount, "mount", "open(2) for writing on a read-only mount", .cant = "the mount refuses, before any hook gets the file", .root = 1, .only = "bind")
+#define READ_ONLY "the mount refuses, before any hook gets the file"
+CASE(read_only_open, "", "open(2) for writing on the read-only mount", .cant = READ_ONLY, .only = "bind")
 {
-	own_mounts();
-	OK(mount(NULL, token, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL));
 	REFUSED(EROFS, open(token, O_WRONLY));
+	REFUSED(EROFS, open(token, O_RDONLY | O_TRUNC));
+}
+CASE(read_only_change, "", "chmod, truncate, utimensat, setxattr there", .cant = READ_ONLY, .only = "bind")
+{
+	REFUSED(EROFS, chmod(token, 0700));
+	REFUSED(EROFS, truncate(token, 0));
+	REFUSED(EROFS, utimensat(AT_FDCWD, token, NULL, 0));
+	REFUSED(EROFS, setxattr(token, "user.beesting", "x", 1, 0));
 }
 CASE(refused_directory, "", "open(2) below a directory that may not be searched",
      .cant = "the walk ends before the file is reached", .root = 1)
@@ -36,15 +43,15 @@ CASE(refused_directory, "", "open(2) below a directory that may not be searched"
 	OK(setresuid(1000, 1000, 1000));
 	REFUSED(EACCES, open(token, O_RDONLY));
 }
-CASE(refused_chmod, "setattr!EPERM", "chmod(2) by another user", .owned_by_root = 1) { REFUSED(EPERM, chmod(token, 0777)); }
-CASE(refused_chown, "setattr!EPERM", "chown(2) to root") { REFUSED(EPERM, chown(token, 0, 0)); }
-CASE(refused_utimes, "setattr!EACCES", "utimensat(2) by another user", .owned_by_root = 1) { REFUSED(EACCES, utimensat(AT_FDCWD, token, NULL, 0)); }
+CASE(refused_chmod, "setattr!EPERM", "chmod(2) by another user", .owned_by_root = 1, .rw = 1) { REFUSED(EPERM, chmod(token, 0777)); }
+CASE(refused_chown, "setattr!EPERM", "chown(2) to root", .rw = 1) { REFUSED(EPERM, chown(token, 0, 0)); }
+CASE(refused_utimes, "setattr!EACCES", "utimensat(2) by another user", .owned_by_root = 1, .rw = 1) { REFUSED(EACCES, utimensat(AT_FDCWD, token, NULL, 0)); }
 CASE(refused_truncate, "setattr!EACCES^recon", "truncate(2) against the file's mode", .owned_by_root = 1) { REFUSED(EACCES, truncate(token, 0)); }
-CASE(refused_setxattr, "xattr!EACCES^recon", "setxattr(2) by another user", .owned_by_root = 1)
+CASE(refused_setxattr, "xattr!EACCES^recon", "setxattr(2) by another user", .owned_by_root = 1, .rw = 1)
 {
 	REFUSED(EACCES, setxattr(token, "user.beesting", "x", 1, 0));
 }
-CASE(refused_trusted_xattr, "", "setxattr(2) of what only root may set", .cant = "refused before the file is asked")
+CASE(refused_trusted_xattr, "", "setxattr(2) of what only root may set", .cant = "refused before the file is asked", .rw = 1)
 {
 	REFUSED(EPERM, setxattr(token, "trusted.beesting", "x", 1, 0));
 }

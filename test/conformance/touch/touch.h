@@ -66,6 +66,8 @@ struct touch {
 	unsigned int inherit;
 	/* hardlink: the token has a second name, in hard. */
 	unsigned int hardlink;
+	/* rw: the bind mount is writable; else it is read-only, as the agent plants. */
+	unsigned int rw;
 	/* host: touches what the host has. */
 	unsigned int host;
 	/* directory: the token's directory is watched too. */

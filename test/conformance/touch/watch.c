@@ -25,27 +25,34 @@ CASE(fanotify_mount, "watch", "fanotify_mark(2) with FAN_MARK_MOUNT, by the toke
 
 	OK(fanotify_mark(f, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_OPEN, AT_FDCWD, token));
 }
-CASE(flock, "open lock", "flock(2)") { OK(flock(rw(), LOCK_EX)); }
-CASE(flock_shared, "open lock", "flock(2), shared, without waiting") { OK(flock(rw(), LOCK_SH | LOCK_NB)); }
-CASE(fcntl_lock, "open lock", "fcntl(2), F_SETLK")
+CASE(flock, "open lock", "flock(2)", .rw = 1) { OK(flock(rw(), LOCK_EX)); }
+CASE(flock_shared, "open lock", "flock(2), shared, without waiting", .rw = 1) { OK(flock(rw(), LOCK_SH | LOCK_NB)); }
+CASE(fcntl_lock, "open lock", "fcntl(2), F_SETLK", .rw = 1)
 {
 	struct flock l = {.l_type = F_WRLCK};
 
 	OK(fcntl(rw(), F_SETLK, &l));
 }
-CASE(fcntl_ofd_lock, "open lock", "fcntl(2), F_OFD_SETLKW")
+CASE(fcntl_ofd_lock, "open lock", "fcntl(2), F_OFD_SETLKW", .rw = 1)
 {
 	struct flock l = {.l_type = F_RDLCK};
 
 	OK(fcntl(rw(), F_OFD_SETLKW, &l));
 }
-CASE(fcntl_test_lock, "open", "fcntl(2), F_GETLK: takes none")
+CASE(fcntl_test_lock, "open", "fcntl(2), F_GETLK: takes none", .rw = 1)
 {
 	struct flock l = {.l_type = F_WRLCK};
 
 	OK(fcntl(rw(), F_GETLK, &l));
 	/* Nor may it show that the sensor has one. */
 	OK(l.l_type == F_UNLCK ? 0 : -1);
+}
+CASE(flock_for_reading, "open lock", "flock(2), exclusive, of a descriptor for reading") { OK(flock(OK(open(token, O_RDONLY)), LOCK_EX)); }
+CASE(fcntl_read_lock, "open lock", "fcntl(2), F_SETLK for reading")
+{
+	struct flock l = {.l_type = F_RDLCK};
+
+	OK(fcntl(OK(open(token, O_RDONLY)), F_SETLK, &l));
 }
 CASE(lease, "open lock", "fcntl(2), F_SETLEASE")
 {

@@ -21,7 +21,7 @@ import (
 // options are the command line's.
 type options struct {
 	kernels, rungs, tiers, systems, cases string
-	results, doc, table                   string
+	results, doc                          string
 	appends                               string
 	verbose                               bool
 }

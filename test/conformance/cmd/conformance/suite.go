@@ -34,14 +34,13 @@ type suite struct {
 
 // compilers are the C compilers by the guest's architecture.
 func compiler(arch string) (program string, err error) {
-	switch {
-	case arch == runtime.GOARCH:
+	if arch == runtime.GOARCH {
 		return "gcc", nil
-	case arch == "arm64":
-		return "aarch64-linux-gnu-gcc", nil
-	default:
-		return "", fmt.Errorf("architecture %s: no C compiler for it", arch)
 	}
+	if arch == "arm64" {
+		return "aarch64-linux-gnu-gcc", nil
+	}
+	return "", fmt.Errorf("architecture %s: no C compiler for it", arch)
 }
 
 // toucher compiles the toucher, static: guests have no libraries.

@@ -25,6 +25,7 @@ type Case struct {
 	Reads, Writes     uint64
 	Inherit           int
 	Hardlink, Host    int
+	RW                int
 	Directory         int
 }
 

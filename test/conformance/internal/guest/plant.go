@@ -110,7 +110,7 @@ func (g *ground) plant(c cases.Case, n uint64) (p *planted, err error) {
 		return p, err
 	}
 	if g.form == cases.FormBind {
-		if err := p.bind(source); err != nil {
+		if err := p.bind(source, c.RW != 0); err != nil {
 			return p, err
 		}
 	}
@@ -138,7 +138,7 @@ func (p *planted) write(c cases.Case, source string) error {
 
 // bind mounts the token over an empty file, which is watched as well: renaming
 // or removing a mount point reaches that one only.
-func (p *planted) bind(source string) error {
+func (p *planted) bind(source string, writable bool) error {
 	if err := os.WriteFile(p.path, nil, 0o644); err != nil {
 		return err
 	}
@@ -146,7 +146,11 @@ func (p *planted) bind(source string) error {
 	if p.covered, err = os.OpenFile(p.path, unix.O_PATH, 0); err != nil {
 		return err
 	}
-	return unix.Mount(source, p.path, "", unix.MS_BIND, "")
+	err = unix.Mount(source, p.path, "", unix.MS_BIND, "")
+	if err == nil && !writable {
+		err = unix.Mount("", p.path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")
+	}
+	return err
 }
 
 func (p *planted) open(c cases.Case) error {
@@ -160,7 +164,12 @@ func (p *planted) open(c cases.Case) error {
 		}
 	}
 	if c.Inherit != 0 {
-		p.inherit, err = os.OpenFile(p.path, os.O_RDWR, 0)
+		// Before the mount became read-only, so to say.
+		path := p.path
+		if p.ground.form == cases.FormBind {
+			path = p.host
+		}
+		p.inherit, err = os.OpenFile(path, os.O_RDWR, 0)
 	}
 	return err
 }

@@ -15,12 +15,16 @@ const (
 	RowForks    = "forks"
 )
 
-// silence touches everything but the token, which is watched meanwhile.
+// silence touches everything but the token, which is watched meanwhile. The
+// processes that touch nothing start once for each rung and tier.
 func (r *rungRun) silence(g *ground, place cases.Place) error {
 	for _, row := range []struct {
 		name string
 		do   func(*ground) (problem string, err error)
 	}{{RowSiblings, r.siblings}, {RowForks, forks}} {
+		if row.name == RowForks && (place.Form != cases.FormBind || place.FS != "tmpfs") {
+			continue
+		}
 		cell, err := r.silent(g, place, row.name, row.do)
 		if err != nil {
 			return err
