@@ -8,7 +8,7 @@
  * pinned, so that an agent never reads another version's.
  */
 
-#include "types.h"
+#include "tasks.h"
 
 #define LAYOUT 2
 #define EXE_MAX 1024

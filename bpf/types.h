@@ -5,8 +5,7 @@
 /*
  * The kernel's types, cut down to the fields that are read here. CO-RE finds
  * the real offsets at load time by name, so neither order nor completeness
- * matters; a whole vmlinux.h would be 3 MB of what nobody reviews. Longer than
- * other files here, as it is a list.
+ * matters; a whole vmlinux.h would be 3 MB of what nobody reviews.
  */
 
 #include <stdbool.h>
@@ -136,111 +135,6 @@ struct iattr {
 struct renamedata {
 	struct dentry *old_dentry;
 	struct dentry *new_dentry;
-};
-
-typedef struct {
-	__u32 val;
-} kuid_t;
-
-typedef struct {
-	__u32 val;
-} kgid_t;
-
-struct ns_common {
-	unsigned int inum;
-};
-
-struct mnt_namespace {
-	struct ns_common ns;
-};
-
-struct pid_namespace {
-	struct ns_common ns;
-};
-
-struct net {
-	struct ns_common ns;
-};
-
-struct user_namespace {
-	struct ns_common ns;
-};
-
-struct cgroup_namespace {
-	struct ns_common ns;
-};
-
-struct nsproxy {
-	struct mnt_namespace *mnt_ns;
-	struct pid_namespace *pid_ns_for_children;
-	struct net *net_ns;
-	struct cgroup_namespace *cgroup_ns;
-};
-
-/* { __u32 cap[2]; } up to 6.2, the low word first: read as one number. */
-typedef struct {
-	__u64 val;
-} kernel_cap_t;
-
-struct cred {
-	kuid_t uid;
-	kgid_t gid;
-	kuid_t euid;
-	kgid_t egid;
-	kernel_cap_t cap_effective;
-	struct user_namespace *user_ns;
-};
-
-struct upid {
-	int nr;
-};
-
-struct pid {
-	struct upid numbers[1];
-};
-
-/* include/linux/pid_types.h; the order has been the same since 4.19. */
-#define PIDTYPE_SID 3
-
-struct signal_struct {
-	struct pid *pids[4];
-};
-
-struct mm_struct {
-	unsigned long arg_start;
-	unsigned long arg_end;
-	struct file *exe_file;
-};
-
-struct fs_struct {
-	struct path root;
-	struct path pwd;
-};
-
-struct cgroup;
-
-struct css_set {
-	struct cgroup *dfl_cgrp;
-};
-
-struct io_uring_task;
-
-struct task_struct {
-	int tgid;
-	struct task_struct *real_parent;
-	struct task_struct *group_leader;
-	struct signal_struct *signal;
-	const struct cred *real_cred;
-	const struct cred *cred;
-	struct io_uring_task *io_uring;
-	struct css_set *cgroups;
-	struct mm_struct *mm;
-	struct fs_struct *fs;
-	struct nsproxy *nsproxy;
-	char comm[16];
-	__u64 start_boottime;
-	kuid_t loginuid;
-	unsigned int sessionid;
 };
 
 #pragma clang attribute pop
