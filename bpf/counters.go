@@ -93,7 +93,8 @@ func (s *Sensor) Repeats() ([]Repeat, error) {
 	values := make([]lsmRepeat, repeatsBatch)
 	for {
 		n, err := s.coll.Maps["repeats"].BatchLookup(&cursor, keys, values, nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		last := errors.Is(err, ebpf.ErrKeyNotExist)
+		if err != nil && !last {
 			return nil, fmt.Errorf("repeats: %w", err)
 		}
 		for i := range n {
@@ -106,7 +107,7 @@ func (s *Sensor) Repeats() ([]Repeat, error) {
 				Kind: Kind(k.Kind), Variant: k.Variant, Total: v.Total, Last: time.Duration(v.Last),
 			})
 		}
-		if err != nil {
+		if last {
 			return all, nil
 		}
 	}
