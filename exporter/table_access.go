@@ -146,7 +146,7 @@ func filePath(a *beesting.Access) string {
 
 var markRows = []row{
 	{"honeytoken.access.partial", onBoth,
-		"the parts of the access that could not be had, such as `process.args`; left out when it is complete",
+		"the parts of the access that could not be had: `placement`, `actor`, `time`, `process.executable`, `process.args`, `process.working_directory`, `detail` (cut), `count` (a share of what several processes did); left out when it is complete",
 		func(f *facts) attribute.Value { return texts(f.access.Partial) }},
 }
 
