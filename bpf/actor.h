@@ -7,40 +7,48 @@
 #include "paths.h"
 
 
+static __always_inline void add_ancestor(struct ancestor *a, struct task_struct *task)
+{
+	a->pid = FETCH(task, tgid);
+	a->unused = 0;
+	a->start_time = FETCH(task, start_boottime);
+	copy_comm(a->comm, task);
+}
+
 static __always_inline void add_ids(struct event *e, struct task_struct *task)
 {
-	const struct cred *cred = LOAD(task, real_cred);
-	struct signal_struct *signal = LOAD(task, signal);
+	const struct cred *cred = FETCH(task, real_cred);
+	struct signal_struct *signal = FETCH(task, signal);
 	struct pid *session;
 
 	if (cred) {
-		struct user_namespace *user = LOAD(cred, user_ns);
+		struct user_namespace *user = FETCH(cred, user_ns);
 
-		e->uid = LOAD(cred, uid.val);
-		e->euid = LOAD(cred, euid.val);
-		e->gid = LOAD(cred, gid.val);
-		e->egid = LOAD(cred, egid.val);
-		e->capabilities = LOAD_WORD(cred, cap_effective);
+		e->uid = FETCH(cred, uid.val);
+		e->euid = FETCH(cred, euid.val);
+		e->gid = FETCH(cred, gid.val);
+		e->egid = FETCH(cred, egid.val);
+		e->capabilities = FETCH_WORD(cred, cap_effective);
 		if (user)
-			e->user_ns = LOAD(user, ns.inum);
+			e->user_ns = FETCH(user, ns.inum);
 	}
 	e->login_uid = UNSET;
 	e->audit_session = UNSET;
 	if (bpf_core_field_exists(task->loginuid))
-		e->login_uid = LOAD(task, loginuid.val);
+		e->login_uid = FETCH(task, loginuid.val);
 	if (bpf_core_field_exists(task->sessionid))
-		e->audit_session = LOAD(task, sessionid);
+		e->audit_session = FETCH(task, sessionid);
 	if (!signal)
 		return;
-	session = LOAD(signal, pids[PIDTYPE_SID]);
+	session = FETCH(signal, pids[PIDTYPE_SID]);
 	if (session)
-		e->session_leader = LOAD(session, numbers[0].nr);
+		e->session_leader = FETCH(session, numbers[0].nr);
 }
 
 /* The pid namespace is that of the children: the task's own, but for unshare. */
 static __always_inline void add_namespaces(struct event *e, struct task_struct *task)
 {
-	struct nsproxy *ns = LOAD(task, nsproxy);
+	struct nsproxy *ns = FETCH(task, nsproxy);
 	struct mnt_namespace *mnt;
 	struct pid_namespace *pid;
 	struct net *net;
@@ -48,18 +56,18 @@ static __always_inline void add_namespaces(struct event *e, struct task_struct *
 
 	if (!ns) /* exiting */
 		return;
-	mnt = LOAD(ns, mnt_ns);
-	pid = LOAD(ns, pid_ns_for_children);
-	net = LOAD(ns, net_ns);
-	cgroup = LOAD(ns, cgroup_ns);
+	mnt = FETCH(ns, mnt_ns);
+	pid = FETCH(ns, pid_ns_for_children);
+	net = FETCH(ns, net_ns);
+	cgroup = FETCH(ns, cgroup_ns);
 	if (mnt)
-		e->mnt_ns = LOAD(mnt, ns.inum);
+		e->mnt_ns = FETCH(mnt, ns.inum);
 	if (pid)
-		e->pid_ns = LOAD(pid, ns.inum);
+		e->pid_ns = FETCH(pid, ns.inum);
 	if (net)
-		e->net_ns = LOAD(net, ns.inum);
+		e->net_ns = FETCH(net, ns.inum);
 	if (cgroup)
-		e->cgroup_ns = LOAD(cgroup, ns.inum);
+		e->cgroup_ns = FETCH(cgroup, ns.inum);
 }
 
 /*
@@ -69,41 +77,41 @@ static __always_inline void add_namespaces(struct event *e, struct task_struct *
  */
 static __always_inline void add_ancestors(struct event *e, struct task_struct *task)
 {
-	struct task_struct *t = LOAD(task, group_leader), *parent;
+	struct task_struct *t = FETCH(task, group_leader), *parent;
 	struct cgroup *home = NULL;
 	struct css_set *set;
 
 	if (!t)
 		return;
-	e->start_time = LOAD(t, start_boottime);
-	e->entry_pid = LOAD(t, tgid);
+	e->start_time = FETCH(t, start_boottime);
+	e->entry_pid = FETCH(t, tgid);
 	e->entry_start_time = e->start_time;
-	set = LOAD(t, cgroups);
+	set = FETCH(t, cgroups);
 	if (set)
-		home = LOAD(set, dfl_cgrp);
+		home = FETCH(set, dfl_cgrp);
 
 	for (__u32 i = 0; i < GENERATIONS_MAX; i++) {
-		parent = LOAD(t, real_parent);
+		parent = FETCH(t, real_parent);
 		if (!parent)
 			return;
-		parent = LOAD(parent, group_leader);
+		parent = FETCH(parent, group_leader);
 		if (!parent)
 			return;
 		if (i == 0) {
-			e->parent_pid = LOAD(parent, tgid);
-			e->parent_start_time = LOAD(parent, start_boottime);
+			e->parent_pid = FETCH(parent, tgid);
+			e->parent_start_time = FETCH(parent, start_boottime);
 		}
-		if (LOAD(parent, tgid) == 0)
+		if (FETCH(parent, tgid) == 0)
 			return;
 		if (i < ANCESTORS_MAX) {
 			add_ancestor(&e->ancestor[i], parent);
 			e->ancestors = i + 1;
 		}
-		set = LOAD(parent, cgroups);
-		if (!set || LOAD(set, dfl_cgrp) != home)
+		set = FETCH(parent, cgroups);
+		if (!set || FETCH(set, dfl_cgrp) != home)
 			return;
-		e->entry_pid = LOAD(parent, tgid);
-		e->entry_start_time = LOAD(parent, start_boottime);
+		e->entry_pid = FETCH(parent, tgid);
+		e->entry_start_time = FETCH(parent, start_boottime);
 		t = parent;
 	}
 }
@@ -114,8 +122,8 @@ static __always_inline void add_ancestors(struct event *e, struct task_struct *t
  */
 static __always_inline void add_args(struct event *e, struct mm_struct *mm)
 {
-	unsigned long start = LOAD(mm, arg_start);
-	__u64 len = LOAD(mm, arg_end) - start;
+	unsigned long start = FETCH(mm, arg_start);
+	__u64 len = FETCH(mm, arg_end) - start;
 
 	if (!may_probe) {
 		e->bits |= ARGS_MISSING;

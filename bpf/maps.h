@@ -94,13 +94,6 @@ volatile __u64 lost_ring_full = 0;
 #define FILTER_BITS 17
 volatile __u8 filter[1 << FILTER_BITS] = {};
 
-/*
- * Whether kernel and user memory may be read through the probe helpers; the
- * loader says no under lockdown=confidentiality. Branches on a constant are
- * dropped before the verifier looks at helpers.
- */
-const volatile bool may_probe = true;
-
 const volatile bool report_exempt = false;
 const volatile __u64 repeat_interval = 1000000000;
 

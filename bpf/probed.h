@@ -7,9 +7,10 @@
  * through bpf_probe_read_kernel, and bpf_d_path can't be had.
  */
 #define LOAD(pointer, member) BPF_CORE_READ(pointer, member)
+#define FETCH(pointer, member) LOAD(pointer, member)
 #define PATH_OF(pointer, member) \
 	((void *)(pointer) + bpf_core_field_offset(typeof(*(pointer)), member))
-#define LOAD_WORD(pointer, member)                                                     \
+#define FETCH_WORD(pointer, member)                                                     \
 	({                                                                             \
 		__u64 word = 0;                                                        \
 		bpf_probe_read_kernel(&word, sizeof(word), PATH_OF(pointer, member));  \
@@ -23,12 +24,9 @@
 /* Two threads may get the same number; user space goes by the highest. */
 #define INCREMENT(pointer) (__sync_fetch_and_add(pointer, 1), *(volatile __u64 *)(pointer))
 
-static __always_inline void add_ancestor(struct ancestor *a, struct task_struct *task)
+static __always_inline void copy_comm(__u8 *to, struct task_struct *task)
 {
-	a->pid = LOAD(task, tgid);
-	a->unused = 0;
-	a->start_time = LOAD(task, start_boottime);
-	BPF_CORE_READ_INTO(&a->comm, task, comm);
+	bpf_probe_read_kernel(to, 16, PATH_OF(task, comm));
 }
 
 #endif /* BEESTING_PROBED_H */

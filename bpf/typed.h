@@ -11,8 +11,25 @@
  * be followed (__rcu members, since 6.2), so callers always check.
  */
 #define LOAD(pointer, member) ((pointer)->member)
+/*
+ * The same value off the hot paths. For each typed load the verifier of 6.2 to
+ * 6.18 searches all of the kernel's types several times, by name and one by one
+ * (btf_nested_type_is_trusted): two seconds a program in an emulator. So where
+ * memory may be probed it is.
+ */
+#define FETCH(pointer, member) (may_probe ? BPF_CORE_READ(pointer, member) : (pointer)->member)
+
 /* A member of eight bytes whose own members have changed. */
-#define LOAD_WORD(pointer, member) (*(__u64 *)__builtin_preserve_access_index(&(pointer)->member))
+#define FETCH_WORD(pointer, member)                                                         \
+	({                                                                                  \
+		__u64 *at = (__u64 *)__builtin_preserve_access_index(&(pointer)->member);   \
+		__u64 word = 0;                                                             \
+		if (may_probe)                                                              \
+			bpf_probe_read_kernel(&word, sizeof(word), at);                     \
+		else                                                                        \
+			word = *at;                                                         \
+		word;                                                                       \
+	})
 #define PATH_OF(pointer, member) (&(pointer)->member)
 
 /* Since 5.11. */
@@ -39,15 +56,16 @@
 /* The new value. Since 5.12. */
 #define INCREMENT(pointer) (__sync_fetch_and_add(pointer, 1) + 1)
 
-static __always_inline void add_ancestor(struct ancestor *a, struct task_struct *task)
+static __always_inline void copy_comm(__u8 *to, struct task_struct *task)
 {
 	__u64 *name = (__u64 *)__builtin_preserve_access_index(&task->comm);
 
-	a->pid = task->tgid;
-	a->unused = 0;
-	a->start_time = task->start_boottime;
-	((__u64 *)a->comm)[0] = name[0];
-	((__u64 *)a->comm)[1] = name[1];
+	if (may_probe) {
+		bpf_probe_read_kernel(to, 16, name);
+	} else {
+		((__u64 *)to)[0] = name[0];
+		((__u64 *)to)[1] = name[1];
+	}
 }
 
 #endif /* BEESTING_TYPED_H */

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -51,9 +52,11 @@ func loadsAlone(t *testing.T, spec *ebpf.CollectionSpec, name string, cache *btf
 			delete(alone.Programs, other)
 		}
 	}
+	started := time.Now()
 	coll, err := ebpf.NewCollectionWithOptions(alone, ebpf.CollectionOptions{
 		Cache: cache, Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
 	})
+	t.Logf("loaded in %v", time.Since(started).Round(time.Millisecond))
 	var ve *ebpf.VerifierError
 	if errors.As(err, &ve) {
 		t.Fatalf("%v\n%s", err, strings.Join(ve.Log[max(0, len(ve.Log)-40):], "\n"))
@@ -62,7 +65,7 @@ func loadsAlone(t *testing.T, spec *ebpf.CollectionSpec, name string, cache *btf
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(coll.Programs[name].VerifierLog, "\n") {
-		if strings.HasPrefix(line, "processed") {
+		if strings.HasPrefix(line, "processed") || strings.HasPrefix(line, "verification time") {
 			t.Log(line)
 		}
 	}
