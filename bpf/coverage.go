@@ -50,8 +50,7 @@ func CoverageOf(mode Mode, tier Tier) []KindSupport {
 	return all
 }
 
-// programsOf are the programs without which a kind isn't seen at all; any of
-// them does.
+// programsOf are the programs that see a kind, one of them at least in part.
 func programsOf(k Kind) []string {
 	switch k {
 	case KindOpen, KindExec:
@@ -85,7 +84,7 @@ func programsOf(k Kind) []string {
 	case KindUnlink:
 		return []string{"vfs_unlink"}
 	case KindMount:
-		return []string{"sb_mount", "move_mount"}
+		return []string{"sb_mount", "move_mount", "clone_mnt"}
 	case KindWatch:
 		return []string{"path_notify"}
 	case KindLock:

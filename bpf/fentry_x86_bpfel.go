@@ -36,6 +36,7 @@ const (
 	fentryProgFilenameLookupExit        = "filename_lookup_exit"
 	fentryProgInodeCopyUp               = "inode_copy_up"
 	fentryProgInodeFileGetattr          = "inode_file_getattr"
+	fentryProgInodeFileSetattr          = "inode_file_setattr"
 	fentryProgInodeGetAcl               = "inode_get_acl"
 	fentryProgInodeGetattr              = "inode_getattr"
 	fentryProgInodeGetxattr             = "inode_getxattr"
@@ -131,6 +132,7 @@ type fentryProgramSpecs struct {
 	FilenameLookupExit        *ebpf.ProgramSpec `ebpf:"filename_lookup_exit"`
 	InodeCopyUp               *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
 	InodeFileGetattr          *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeFileSetattr          *ebpf.ProgramSpec `ebpf:"inode_file_setattr"`
 	InodeGetAcl               *ebpf.ProgramSpec `ebpf:"inode_get_acl"`
 	InodeGetattr              *ebpf.ProgramSpec `ebpf:"inode_getattr"`
 	InodeGetxattr             *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
@@ -280,6 +282,7 @@ type fentryPrograms struct {
 	FilenameLookupExit        *ebpf.Program `ebpf:"filename_lookup_exit"`
 	InodeCopyUp               *ebpf.Program `ebpf:"inode_copy_up"`
 	InodeFileGetattr          *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeFileSetattr          *ebpf.Program `ebpf:"inode_file_setattr"`
 	InodeGetAcl               *ebpf.Program `ebpf:"inode_get_acl"`
 	InodeGetattr              *ebpf.Program `ebpf:"inode_getattr"`
 	InodeGetxattr             *ebpf.Program `ebpf:"inode_getxattr"`
@@ -318,6 +321,7 @@ func (p *fentryPrograms) Close() error {
 		p.FilenameLookupExit,
 		p.InodeCopyUp,
 		p.InodeFileGetattr,
+		p.InodeFileSetattr,
 		p.InodeGetAcl,
 		p.InodeGetattr,
 		p.InodeGetxattr,

@@ -41,6 +41,16 @@ static __always_inline void hold(struct open_file *f, int by)
 		__sync_fetch_and_add(&r->held, (__u64)(long)by);
 }
 
+/*
+ * While one process takes over from another, both generations of programs are
+ * attached, for seconds: detaching is done behind the scenes. The map of open
+ * files is theirs in common, and only for the active one to touch.
+ */
+static __always_inline bool is_active(void)
+{
+	return active == generation;
+}
+
 static __noinline int opened(struct inode *inode, struct file *file)
 {
 	__u32 flags = LOAD(file, f_flags);
@@ -52,6 +62,8 @@ static __noinline int opened(struct inode *inode, struct file *file)
 	struct touch t = {};
 	bool seen;
 
+	if (!is_active())
+		return 0;
 	if (!counts_as(&t, inode, file, how)) {
 		bpf_map_delete_elem(&opens, &key); /* of an earlier file at this address */
 		return 0;
@@ -105,6 +117,8 @@ static __noinline int used(struct inode *inode, struct file *file, int mask)
 	struct open_file fresh = {};
 	struct touch t = {};
 
+	if (!is_active())
+		return 0;
 	if (f && is_openers(f)) {
 		if (mask & MAY_WRITE)
 			__sync_fetch_and_add(&f->writes, 1);
@@ -166,12 +180,12 @@ static __noinline int closed(struct file *file)
 	struct touch t = {};
 	struct event *e;
 
-	if (!f)
+	if (!f || !is_active())
 		return 0;
 	if (f->counted)
 		hold(f, -1);
 	/* An open that failed after the hook was never closed. */
-	if (f->told && active == generation && f->inode == (__u64)LOAD(file, f_inode)) {
+	if (f->told && f->inode == (__u64)LOAD(file, f_inode)) {
 		t.kind = KIND_CLOSE;
 		t.placement = f->placement;
 		t.handle = f->time << 8 | (f->pid & 0xff);

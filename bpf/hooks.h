@@ -52,10 +52,30 @@ HOOK(inode_getattr)
 	return 0;
 }
 
-/* Since 6.17: file_getattr(2). */
+/*
+ * Since 6.17: file_getattr(2), and on the way of file_setattr(2) and of an ioctl,
+ * which by the descriptor is part of an open.
+ */
 HOOK(inode_file_getattr)
 {
-	touched(inode_of(ARG(ctx, 1)), NULL, KIND_STAT, 0, NULL);
+	struct inode *inode = inode_of(ARG(ctx, 1));
+
+	if (!maybe_watched(inode))
+		return 0;
+#if HAVE_EXIT
+	__u64 third;
+	__u8 kind = kind_by_syscall(&third);
+
+	if (kind == KIND_SETATTR || kind == KIND_CLOSE)
+		return 0;
+#endif
+	touched(inode, NULL, KIND_STAT, 0, NULL);
+	return 0;
+}
+
+HOOK(inode_file_setattr)
+{
+	touched(inode_of(ARG(ctx, 1)), NULL, KIND_SETATTR | WRITING, 0, NULL);
 	return 0;
 }
 

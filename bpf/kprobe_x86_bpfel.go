@@ -33,6 +33,7 @@ const (
 	kprobeProgFileReceive           = "file_receive"
 	kprobeProgInodeCopyUp           = "inode_copy_up"
 	kprobeProgInodeFileGetattr      = "inode_file_getattr"
+	kprobeProgInodeFileSetattr      = "inode_file_setattr"
 	kprobeProgInodeGetAcl           = "inode_get_acl"
 	kprobeProgInodeGetattr          = "inode_getattr"
 	kprobeProgInodeGetxattr         = "inode_getxattr"
@@ -122,6 +123,7 @@ type kprobeProgramSpecs struct {
 	FileReceive           *ebpf.ProgramSpec `ebpf:"file_receive"`
 	InodeCopyUp           *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
 	InodeFileGetattr      *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeFileSetattr      *ebpf.ProgramSpec `ebpf:"inode_file_setattr"`
 	InodeGetAcl           *ebpf.ProgramSpec `ebpf:"inode_get_acl"`
 	InodeGetattr          *ebpf.ProgramSpec `ebpf:"inode_getattr"`
 	InodeGetxattr         *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
@@ -262,6 +264,7 @@ type kprobePrograms struct {
 	FileReceive           *ebpf.Program `ebpf:"file_receive"`
 	InodeCopyUp           *ebpf.Program `ebpf:"inode_copy_up"`
 	InodeFileGetattr      *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeFileSetattr      *ebpf.Program `ebpf:"inode_file_setattr"`
 	InodeGetAcl           *ebpf.Program `ebpf:"inode_get_acl"`
 	InodeGetattr          *ebpf.Program `ebpf:"inode_getattr"`
 	InodeGetxattr         *ebpf.Program `ebpf:"inode_getxattr"`
@@ -294,6 +297,7 @@ func (p *kprobePrograms) Close() error {
 		p.FileReceive,
 		p.InodeCopyUp,
 		p.InodeFileGetattr,
+		p.InodeFileSetattr,
 		p.InodeGetAcl,
 		p.InodeGetattr,
 		p.InodeGetxattr,

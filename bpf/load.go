@@ -150,6 +150,10 @@ func setConstants(spec *ebpf.CollectionSpec, kernel *btf.Spec, mode Mode, o Opti
 	)
 }
 
+// fileSetattr is file_setattr(2) of 6.17, on every architecture
+// (scripts/syscall.tbl).
+const fileSetattr = 469
+
 // kindsBySyscall names the kinds that only the system call tells apart.
 func kindsBySyscall() map[int]Kind {
 	kinds := map[int]Kind{
@@ -162,6 +166,8 @@ func kindsBySyscall() map[int]Kind {
 		unix.SYS_TRUNCATE: KindSetattr,
 		// What opens a path without naming it so.
 		unix.SYS_OPEN_TREE: KindMount,
+		// What asks for attributes on the way to something else.
+		fileSetattr: KindSetattr, unix.SYS_IOCTL: KindClose,
 	}
 	for nr, kind := range oldSyscalls() {
 		kinds[nr] = kind

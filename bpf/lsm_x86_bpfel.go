@@ -161,6 +161,7 @@ const (
 	lsmProgFilenameLookupExit        = "filename_lookup_exit"
 	lsmProgInodeCopyUp               = "inode_copy_up"
 	lsmProgInodeFileGetattr          = "inode_file_getattr"
+	lsmProgInodeFileSetattr          = "inode_file_setattr"
 	lsmProgInodeGetAcl               = "inode_get_acl"
 	lsmProgInodeGetattr              = "inode_getattr"
 	lsmProgInodeGetxattr             = "inode_getxattr"
@@ -256,6 +257,7 @@ type lsmProgramSpecs struct {
 	FilenameLookupExit        *ebpf.ProgramSpec `ebpf:"filename_lookup_exit"`
 	InodeCopyUp               *ebpf.ProgramSpec `ebpf:"inode_copy_up"`
 	InodeFileGetattr          *ebpf.ProgramSpec `ebpf:"inode_file_getattr"`
+	InodeFileSetattr          *ebpf.ProgramSpec `ebpf:"inode_file_setattr"`
 	InodeGetAcl               *ebpf.ProgramSpec `ebpf:"inode_get_acl"`
 	InodeGetattr              *ebpf.ProgramSpec `ebpf:"inode_getattr"`
 	InodeGetxattr             *ebpf.ProgramSpec `ebpf:"inode_getxattr"`
@@ -405,6 +407,7 @@ type lsmPrograms struct {
 	FilenameLookupExit        *ebpf.Program `ebpf:"filename_lookup_exit"`
 	InodeCopyUp               *ebpf.Program `ebpf:"inode_copy_up"`
 	InodeFileGetattr          *ebpf.Program `ebpf:"inode_file_getattr"`
+	InodeFileSetattr          *ebpf.Program `ebpf:"inode_file_setattr"`
 	InodeGetAcl               *ebpf.Program `ebpf:"inode_get_acl"`
 	InodeGetattr              *ebpf.Program `ebpf:"inode_getattr"`
 	InodeGetxattr             *ebpf.Program `ebpf:"inode_getxattr"`
@@ -443,6 +446,7 @@ func (p *lsmPrograms) Close() error {
 		p.FilenameLookupExit,
 		p.InodeCopyUp,
 		p.InodeFileGetattr,
+		p.InodeFileSetattr,
 		p.InodeGetAcl,
 		p.InodeGetattr,
 		p.InodeGetxattr,

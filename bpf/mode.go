@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Mode is a way to attach at security_file_open.
+// Mode is a way to attach to the kernel.
 type Mode string
 
 // The modes. Their text is what command lines and configuration say.
@@ -166,7 +166,7 @@ type Options struct {
 	// instead of only counting them.
 	ReportExempt bool
 	// RingBytes is the size of the event ring, rounded up to a power of two of
-	// at least one page; 4 MiB if zero, 1 GiB at most. An event takes 2.2 KiB.
+	// at least one page; 4 MiB if zero, 1 GiB at most. An event takes 3.3 KiB.
 	RingBytes int
 	// MaxWatches bounds the watches at a time; 16384 if zero, 1<<20 at most.
 	MaxWatches int
@@ -230,7 +230,7 @@ const (
 	// LostRingFull: the event ring had no room.
 	LostRingFull = "ring_full"
 	// LostRecursion: the kernel skipped the program because it was already
-	// running on that CPU (fentry, kprobe). Counts opens of all files, so it is
+	// running on that CPU (fentry, kprobe). Counts what was done to all files, so it is
 	// an upper bound of what was lost.
 	LostRecursion = "recursion"
 )

@@ -12,17 +12,6 @@
 #define MAY_ACCESS 0x10
 #define MAY_OPEN 0x20
 
-#if HAVE_EXIT
-static __always_inline __u8 kind_by_syscall(__u64 *third)
-{
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	__u64 nr = SYSCALL_OF(regs);
-
-	*third = THIRD_OF(regs);
-	return nr < 512 ? kind_of_syscall[nr] : 0;
-}
-#endif
-
 #define OPEN_TREE_CLONE 1
 
 /* O_PATH: never meets an LSM hook. Other opens do, later on. */
@@ -93,7 +82,7 @@ static __noinline int permitted(struct inode *inode, int mask, long err)
 		how = mask & MAY_EXEC ? KIND_EXEC : KIND_OPEN;
 	else
 		how = kind_by_syscall(&third);
-	if (how)
+	if (how && how < KIND_CLOSE)
 		touched(inode, NULL, how, err, NULL);
 	return 0;
 }

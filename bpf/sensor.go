@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,15 +78,17 @@ func (s *Sensor) Coverage() []KindSupport {
 			k.Seen, k.Note = false, noteLockdown
 		}
 		programs := programsOf(k.Kind)
-		missing := 0
+		var missing []string
 		for _, name := range programs {
 			if _, attached := s.links[name]; !attached {
-				missing++
+				missing = append(missing, strings.TrimSuffix(name, "_exit"))
 			}
 		}
-		if k.Seen && len(programs) > 0 && missing == len(programs) {
-			k.Seen, k.Note = false, fmt.Sprintf("this kernel has no %s to attach to", programs[0])
+		if !k.Seen || len(missing) == 0 {
+			continue
 		}
+		k.Seen = len(missing) < len(programs)
+		k.Note = "this kernel has no " + strings.Join(missing, ", ") + " to attach to"
 	}
 	return all
 }

@@ -108,4 +108,16 @@ static __always_inline void touched(struct inode *inode, struct file *file, __u3
 	report(&t, file, how & D_PATH);
 }
 
+/* What only the system call tells apart; of the native ones, and not by io_uring. */
+#if HAVE_EXIT
+static __always_inline __u8 kind_by_syscall(__u64 *third)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	__u64 nr = SYSCALL_OF(regs);
+
+	*third = THIRD_OF(regs);
+	return nr < 512 ? kind_of_syscall[nr] : 0;
+}
+#endif
+
 #endif /* BEESTING_TOUCH_H */

@@ -33,7 +33,7 @@ func TestEveryProgramLoads(t *testing.T) {
 			t.Logf("not in this kernel: %v", absent)
 			for _, name := range absent {
 				// file_getattr(2) came with 6.17, hooks of access control lists with 6.2.
-				newer := []string{"inode_file_getattr", "inode_get_acl", "inode_set_acl", "inode_remove_acl"}
+				newer := []string{"inode_file_getattr", "inode_file_setattr", "inode_get_acl", "inode_set_acl", "inode_remove_acl"}
 				if !slices.Contains(newer, name) {
 					t.Errorf("nothing to attach %s to", name)
 				}

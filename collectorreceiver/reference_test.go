@@ -59,7 +59,7 @@ var otherWords = map[string]string{
 		"and the next receiver tells what was touched meanwhile. `beesting uninstall` removes them. `\"\"` leaves nothing " +
 		"attached. Where no bpffs is mounted at the default's place, nothing is pinned. Of one receiver at a time.",
 	"sensor.ringBytes": "Room for events between kernel and receiver, rounded up to a power of two; 4KiB to 1GiB. An event " +
-		"takes about 2.2 KiB. What finds no room is counted as lost.",
+		"takes about 3.3 KiB. What finds no room is counted as lost.",
 }
 
 var otherForms = map[string]string{"tokens[].contentFile": "absolute path"}

@@ -46,7 +46,7 @@ func sizeKeys() []key[Sensor] {
 		{entry{
 			name: "ringBytes", form: "size", def: "4MiB",
 			doc: "Room for events between kernel and agent, rounded up to a power of two; 4KiB to 1GiB. An event takes " +
-				"about 2.2 KiB. What finds no room is counted as lost.",
+				"about 3.3 KiB. What finds no room is counted as lost.",
 		}, func(p *parser, c *Sensor, n *yaml.Node) {
 			c.RingBytes, _ = p.size(n, "sensor.ringBytes", MinRingBytes, MaxRingBytes)
 		}},
