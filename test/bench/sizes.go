@@ -105,7 +105,7 @@ func programLines(all []sized, mode string) ([][]string, error) {
 			if z.Mode != mode {
 				continue
 			}
-			for _, p := range z.Programs {
+			for _, p := range z.Programs { // the default tier's come first
 				if z.Tier == defaultTier {
 					byDefault[p.Name] = true
 					continue
@@ -120,6 +120,7 @@ func programLines(all []sized, mode string) ([][]string, error) {
 			}
 		}
 	}
+	slices.SortFunc(lines, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
 	if len(lines) == 0 {
 		return nil, errors.New("mode " + mode + ": no kernel loads a program")
 	}
@@ -129,6 +130,9 @@ func programLines(all []sized, mode string) ([][]string, error) {
 func hookOf(p figure.Program) string {
 	if p.Hook == "" {
 		return p.Type
+	}
+	if point, ok := strings.CutPrefix(p.Hook, "btf_trace_"); ok {
+		return "trace point " + point
 	}
 	return strings.TrimPrefix(p.Hook, "bpf_lsm_")
 }

@@ -39,7 +39,7 @@ func agentMain(args []string) (err error) {
 	defer func() { err = errors.Join(err, sensor.Close()) }()
 	options := agent.CoreOptions{
 		Sensor: sensor, Sink: &sink{},
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
 	if *exempt != "" {
 		options.Exempt.Binaries = []string{*exempt}

@@ -46,6 +46,7 @@ func flood(s settings, tokens int, kill bool) error {
 	if err != nil {
 		return err
 	}
+	started := time.Now()
 	r := flooded{settings: s, tokens: tokens, kill: kill, told: t, idle: idle}
 	if kill {
 		a, err = r.killed(a, args)
@@ -59,6 +60,7 @@ func flood(s settings, tokens int, kill bool) error {
 	if r.opens, err = h.stop(); err != nil {
 		return err
 	}
+	r.took = time.Since(started)
 	time.Sleep(settled)
 	if err := a.end(syscall.SIGTERM); err != nil {
 		return err
@@ -82,6 +84,7 @@ type flooded struct {
 	kill    bool
 	told    *told
 	opens   []uint64
+	took    time.Duration // also while the agent starts again
 	idle    usage
 	samples []usage // the agent's, once a second
 }

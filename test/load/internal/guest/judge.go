@@ -17,8 +17,8 @@ func mib(n uint64) float64 { return float64(n) / (1 << 20) }
 // print says what there was.
 func (r *flooded) print() {
 	b := r.told.books
-	fmt.Printf("%d processes, %d tokens, %v, mode %s\n", r.processes, r.tokens, r.duration, r.told.ready.Mode)
-	fmt.Printf("opens made       %9d   by the processes' own count (%.0f a second)\n", r.made(), float64(r.made())/r.duration.Seconds())
+	fmt.Printf("%d processes, %d tokens, %v, mode %s\n", r.processes, r.tokens, r.took.Round(time.Second), r.told.ready.Mode)
+	fmt.Printf("opens made       %9d   by the processes' own count (%.0f a second)\n", r.made(), float64(r.made())/r.took.Seconds())
 	if b == nil {
 		return
 	}
@@ -28,7 +28,8 @@ func (r *flooded) print() {
 	fmt.Printf("lost             %9d   touches, in gap records: %v\n", b.Lost, r.told.gaps)
 	fmt.Printf("difference       %9d\n", int64(sum(b.Seen))-int64(b.Delivered+b.Coalesced+b.Lost))
 	fmt.Printf("first touches    %9d   of %d pairs of process and token delivered\n", len(r.told.accesses), r.processes*r.tokens)
-	fmt.Printf("sink             %9d   accesses for %d touches, %d ends, by class %v\n", r.told.lines, r.told.touches, r.told.ends, r.told.classes)
+	fmt.Printf("sink             %9d   accesses for %d touches, by class %v\n", r.told.lines, r.told.touches, r.told.classes)
+	fmt.Printf("spans            %9d   opens told while they went on, %d ends seen, %d not\n", r.told.ongoing, r.told.ends, r.told.endsUnseen)
 	if r.kill {
 		given, booked := r.told.touches+r.told.missing(), b.Delivered+b.Coalesced+b.Lost
 		fmt.Printf("told twice       %9d   touches, because of the kill\n", int64(given)-int64(booked))
@@ -110,6 +111,9 @@ func (r *flooded) judgeSink() error {
 	var errs []error
 	if given != booked || t.lines != b.Delivered {
 		errs = append(errs, fmt.Errorf("the books say %d accesses and %d touches, the sink was given %d and %d", b.Delivered, booked, t.lines, given))
+	}
+	if t.ongoing != t.ends+t.endsUnseen {
+		errs = append(errs, fmt.Errorf("%d opens went on, %d ended and %d were given up", t.ongoing, t.ends, t.endsUnseen))
 	}
 	if len(t.malformed) > 0 {
 		errs = append(errs, fmt.Errorf("lines that make no sense: %q", t.malformed))

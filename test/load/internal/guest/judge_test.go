@@ -17,11 +17,11 @@ func fine(t *testing.T) *flooded {
 	}
 	isReady := make(chan struct{})
 	r.told.read(strings.NewReader(`R {"Mode":"lsm"}
-A 11 1 open host 1
-A 11 2 open host 3
-A 12 1 open host 1
-A 12 2 open host 1
-E 11 1
+A 11 1 open host 1 true
+A 11 2 open host 3 false
+A 12 1 open host 1 false
+A 12 2 open host 1 false
+E 11 1 true
 G 1 open 4 ring_full
 B {"Placements":2,"Seen":{"open":10},"Delivered":4,"Coalesced":2,"Lost":4}
 `), isReady)
@@ -53,6 +53,7 @@ func TestJudgeFindsWhatDoesNotHold(t *testing.T) {
 		"a gap that was not told":      {func(r *flooded) { r.told.gaps["ring_full"] = 0 }, "the sink was given 4 and 6"},
 		"an error of the sink":         {func(r *flooded) { r.told.books.Stats.SinkErrors = 1 }, "1 errors"},
 		"memory that grows":            {func(r *flooded) { r.samples[3].rss = grownAtMost + 1 }, "memory grew"},
+		"a span without an end":        {func(r *flooded) { r.told.ends = 0 }, "1 opens went on"},
 		"a line that makes no sense":   {func(r *flooded) { r.told.malformed = []string{"x"} }, "make no sense"},
 		"an agent that ended too soon": {func(r *flooded) { r.told.books = nil }, "no books"},
 		"too little after a kill": {func(r *flooded) {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -75,16 +74,14 @@ func lifecycle(i int) error {
 // treeWalk reads a tree with tokens in it: a program that is exempted makes no
 // access, and the same program under another inode does.
 func treeWalk(s settings) error {
-	const dir, tokens, walker, stranger = "/tmp/walk", 100, "/tmp/walker", "/tmp/stranger"
+	const tokens, walker, stranger = 100, "/tmp/walker", "/tmp/stranger"
 	for _, path := range []string{walker, stranger} {
 		if err := copyFile("/proc/self/exe", path); err != nil {
 			return err
 		}
 	}
-	if err := makeTokens(filepath.Join(dir, "more"), tokens); err != nil {
-		return err
-	}
-	err := quietly(s, dir, tokens, []string{"-exempt", walker}, func() error { return walkWith(walker, dir, 2*tokens) },
+	exempt := []string{"-exempt", walker}
+	err := quietly(s, "/tmp/walk/1", tokens, exempt, func() error { return walkWith(walker, "/tmp/walk/1", tokens) },
 		func(b books, t *told) error {
 			fmt.Printf("exempted: %d touches counted as exempt, %d others, %d accesses\n", b.Exempt, sum(b.Seen), t.lines)
 			if sum(b.Seen) != 0 || t.lines != 0 || b.Exempt < tokens {
@@ -95,7 +92,7 @@ func treeWalk(s settings) error {
 	if err != nil {
 		return err
 	}
-	return quietly(s, dir, tokens, []string{"-exempt", walker}, func() error { return walkWith(stranger, dir, 2*tokens) },
+	return quietly(s, "/tmp/walk/2", tokens, exempt, func() error { return walkWith(stranger, "/tmp/walk/2", tokens) },
 		func(b books, t *told) error {
 			fmt.Printf("a copy of it: %v touches, %d accesses by class %v\n", b.Seen, t.lines, t.classes)
 			if b.Exempt != 0 || b.Seen["open"] != tokens || t.kinds["open"] != tokens {

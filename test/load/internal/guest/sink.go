@@ -16,13 +16,14 @@ type sink struct{}
 
 // Deliver implements agent.Sink, as all below.
 func (*sink) Deliver(_ context.Context, a beesting.Access) error {
-	_, err := fmt.Fprintf(os.Stdout, "%c %d %d %s %s %d\n", lineAccess, a.Process.PID, a.Placement.ID, a.Kind, a.Actor, a.Count)
+	_, err := fmt.Fprintf(os.Stdout, "%c %d %d %s %s %d %t\n",
+		lineAccess, a.Process.PID, a.Placement.ID, a.Kind, a.Actor, a.Count, a.Ongoing)
 	return err
 }
 
 // End tells of the end of an open.
 func (*sink) End(_ context.Context, a beesting.Access) error {
-	_, err := fmt.Fprintf(os.Stdout, "%c %d %d\n", lineEnd, a.Process.PID, a.Placement.ID)
+	_, err := fmt.Fprintf(os.Stdout, "%c %d %d %t\n", lineEnd, a.Process.PID, a.Placement.ID, !a.EndTime.IsZero())
 	return err
 }
 

@@ -15,7 +15,8 @@ import (
 // tokenPath is where the i-th token of a directory stands.
 func tokenPath(dir string, i int) string { return filepath.Join(dir, fmt.Sprintf("token-%04d", i)) }
 
-// makeTokens fills a new directory.
+// makeTokens fills a new directory and puts a read-only mount over it: that is
+// how planted tokens stand in containers, and only there ends of opens are told.
 func makeTokens(dir string, n int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -24,6 +25,12 @@ func makeTokens(dir string, n int) error {
 		if err := os.WriteFile(tokenPath(dir, i), []byte("not a secret\n"), 0o644); err != nil {
 			return err
 		}
+	}
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind mount: %w", err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("read-only mount: %w", err)
 	}
 	return nil
 }

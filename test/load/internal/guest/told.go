@@ -23,10 +23,12 @@ type told struct {
 	ready ready
 	books *books
 	// accesses are counted by process and placement.
-	accesses  map[key]uint64
-	lines     uint64 // accesses
-	touches   uint64 // for which they stand
-	ends      uint64
+	accesses map[key]uint64
+	lines    uint64 // accesses
+	touches  uint64 // for which they stand
+	// ongoing are the opens whose end was to come; ends were seen, endsUnseen not.
+	ongoing, ends, endsUnseen uint64
+
 	gaps      map[string]uint64 // touches by cause
 	classes   map[string]uint64 // accesses by actor class
 	kinds     map[string]uint64
@@ -69,7 +71,11 @@ func (t *told) take(line string) error {
 		t.books = &books{}
 		return json.Unmarshal([]byte(rest), t.books)
 	case line[0] == lineEnd:
-		t.ends++
+		if strings.HasSuffix(line, "true") {
+			t.ends++
+		} else {
+			t.endsUnseen++
+		}
 		return nil
 	case line[0] == lineGap:
 		return t.gap(strings.Fields(rest))
@@ -89,8 +95,8 @@ func (t *told) gap(fields []string) error {
 }
 
 func (t *told) access(fields []string) error {
-	if len(fields) != 5 {
-		return errors.New("want 5 fields")
+	if len(fields) != 6 {
+		return errors.New("want 6 fields")
 	}
 	pid, errPID := strconv.Atoi(fields[0])
 	placement, errPlacement := strconv.ParseUint(fields[1], 10, 64)
@@ -103,6 +109,9 @@ func (t *told) access(fields []string) error {
 	t.touches += count
 	t.kinds[fields[2]]++
 	t.classes[fields[3]]++
+	if fields[5] == "true" {
+		t.ongoing++
+	}
 	return nil
 }
 
