@@ -70,6 +70,18 @@ func (c *Core) stayed(id beesting.PlacementID) bool {
 	return ok
 }
 
+// recall makes a placement known that an earlier agent armed and that is gone.
+func (c *Core) recall(p beesting.Placement) {
+	if !c.stayed(p.ID) {
+		return
+	}
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	if c.table.armed[p.ID] == nil {
+		c.table.past.set(p.ID, p)
+	}
+}
+
 // held are the events of placements that aren't armed again yet.
 type held struct {
 	holding bool
@@ -109,11 +121,15 @@ func (c *Core) release(tell context.Context, placement uint64) {
 // releaseAll is for the end of waiting; c.out is held.
 func (c *Core) releaseAll(tell context.Context) {
 	c.held.holding = false
-	if c.held.total > 0 {
-		c.log.Warn("accesses from before this start have no known placement", slog.Int("events", c.held.total))
-	}
-	for placement := range c.held.events {
+	unknown := 0
+	for placement, events := range c.held.events {
+		if _, known := c.table.find(beesting.PlacementID(placement)); !known {
+			unknown += len(events)
+		}
 		c.release(tell, placement)
+	}
+	if unknown > 0 {
+		c.log.Warn("accesses from before this start have no known placement", slog.Int("events", unknown))
 	}
 }
 

@@ -34,7 +34,7 @@ func (a *Agent) Plant(ctx context.Context, c nri.Container) []nri.Mount {
 	if len(done) == 0 {
 		return nil
 	}
-	err := a.state.WriteRecord(record(c.ID, done))
+	err := a.state.WriteRecord(record(c.Container, done))
 	if err != nil {
 		a.fail(c.Container, "", ReasonStateDir, err)
 	}
@@ -103,14 +103,22 @@ func bindMount(p planted) nri.Mount {
 	}
 }
 
-func record(container string, all []planted) state.Record {
-	r := state.Record{Container: container}
+func record(c beesting.Container, all []planted) state.Record {
+	r := state.Record{Container: c.ID, Name: c.Name, Namespace: c.Pod.Namespace, Pod: c.Pod.Name, PodUID: c.Pod.UID}
 	for _, p := range all {
 		r.Tokens = append(r.Tokens, state.Token{
 			Name: p.token.Name, Kind: p.token.Kind, Path: p.token.Path, File: p.file, PlantedAt: p.at,
 		})
 	}
 	return r
+}
+
+// recordedContainer is what a record says of its container.
+func recordedContainer(r state.Record) *beesting.Container {
+	return &beesting.Container{
+		ID: r.Container, Name: r.Name,
+		Pod: beesting.Pod{Namespace: r.Namespace, Name: r.Pod, UID: r.PodUID},
+	}
 }
 
 // discard removes what was made for a container, on disk.

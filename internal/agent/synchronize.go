@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/nri"
 )
 
@@ -93,6 +94,7 @@ func (a *Agent) collect(ctx context.Context) error {
 			return errors.Join(errs...)
 		}
 		if t, ok := a.tenant(id); !ok || len(t.planted) == 0 {
+			a.recall(id)
 			errs = append(errs, a.state.RemoveRecord(id))
 		}
 		a.release()
@@ -113,6 +115,24 @@ func (a *Agent) collect(ctx context.Context) error {
 		a.release()
 	}
 	return errors.Join(errs...)
+}
+
+// recall has the core know the tokens of a container that went away while no
+// agent was there: what was touched until then is told as theirs, as far as is
+// written down.
+func (a *Agent) recall(container string) {
+	r, err := a.state.Record(container)
+	if err != nil {
+		return // damaged, which the touches' missing placement shows
+	}
+	for _, t := range r.Tokens {
+		a.core.recall(beesting.Placement{
+			ID:      a.identity.PlacementID(container, t.Name),
+			Token:   beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path},
+			TokenID: a.identity.TokenID(container, t.Name), Container: recordedContainer(r),
+			HostPath: t.File, PlantedAt: t.PlantedAt,
+		})
+	}
 }
 
 // used returns the files that containers have.

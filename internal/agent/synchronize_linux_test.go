@@ -108,6 +108,39 @@ func TestStayedWatched(t *testing.T) {
 	}
 }
 
+// A container that went away while no agent was there: what was touched before
+// is told as its token's, as far as that is written down.
+func TestGoneWhileAway(t *testing.T) {
+	n := newNode(t)
+	c := testContainer("c1")
+	id := n.launch(&c, 7)
+	before := n.core.Placements()[0]
+	c.State = nri.StateRunning
+	n.synchronize(c)
+	sensor := n.sensor
+	sensor.Act(event(uint64(id)), true)
+	sensor.Resume(50 * time.Second)
+	if err := os.RemoveAll(filepath.Join(n.proc.dir, "7")); err != nil {
+		t.Fatal(err)
+	}
+	n.restart(func(o *CoreOptions) { o.Sensor = sensor })
+	n.core.take(t.Context(), <-sensor.Events)
+	n.synchronize()
+	n.core.settleIn(t.Context())
+	if len(n.sink.got) != 1 {
+		t.Fatalf("got %+v", n.sink.got)
+	}
+	got := n.sink.got[0].Placement
+	if got.ID != id || got.TokenID != before.TokenID || got.Token.Name != "aws" || got.Token.Path != before.Token.Path || got.Container == nil ||
+		got.Container.ID != "c1" || got.Container.Name != before.Container.Name || got.Container.Pod.Name != before.Container.Pod.Name ||
+		got.Container.Pod.Namespace != before.Container.Pod.Namespace || got.Container.Pod.UID != before.Container.Pod.UID {
+		t.Errorf("placement %+v, was %+v", got, before)
+	}
+	if left, err := os.ReadDir(filepath.Join(n.stateDir, "containers")); err != nil || len(left) != 0 {
+		t.Errorf("records left: %v, %v", left, err)
+	}
+}
+
 // An agent that steps in another one's place, with the same core: what is armed
 // stays armed all the time, and what was removed meanwhile is let go of.
 func TestAfter(t *testing.T) {

@@ -17,6 +17,12 @@ import (
 type Record struct {
 	Container string  `json:"container"`
 	Tokens    []Token `json:"tokens"`
+	// Name is the container's in its pod. It and the pod say whose tokens they
+	// were when the container is gone; older records don't have them.
+	Name      string `json:"name,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Pod       string `json:"pod,omitempty"`
+	PodUID    string `json:"pod_uid,omitempty"`
 }
 
 // Token is one planted file.
