@@ -39,9 +39,13 @@ type box struct {
 // owns says whether a record's token stands in this container.
 func (b *box) owns(r agentproc.Record) bool { return r.Text("container.id") == b.id }
 
+// onHost is the way from the host to a file of the container. Absolute symbolic
+// links on it lead elsewhere.
+func (b *box) onHost(path string) string { return fmt.Sprintf("/proc/%d/root%s", b.pid, path) }
+
 // openFromHost opens a file of the container in this process.
 func (b *box) openFromHost(path string) error {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/root%s", b.pid, path))
+	f, err := os.Open(b.onHost(path))
 	if err != nil {
 		return err
 	}

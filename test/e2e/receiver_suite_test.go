@@ -52,8 +52,9 @@ type receiverSuite struct {
 
 	watched int // tokens in running containers
 
-	mu   sync.Mutex
-	made int // numbered touches so far
+	mu    sync.Mutex
+	made  int // numbered touches so far
+	turns turns
 
 	// What arrived, by signal, and how much of that is accounted for.
 	arrived map[string][]arrival
@@ -73,7 +74,7 @@ receivers:
     node_name: node-1
     state_dir: %q
     nri: {socket: %q}
-    sensor: {mode: %s}
+    sensor: {mode: %s, repeat_interval: %s}
     command_args: %s
     queue_size: %d
     metrics_interval: 5s
@@ -118,7 +119,7 @@ func indented(text string) string {
 func (s *receiverSuite) configuration(v setting) string {
 	_, port, _ := net.SplitHostPort(s.config.MetricsAddress)
 	text := fmt.Sprintf(receiverConfiguration,
-		filepath.Join(s.node.Dir(), "state"), s.node.NRISocket(), *attachMode, v.args, v.queue, shutdownTimeout,
+		filepath.Join(s.node.Dir(), "state"), s.node.NRISocket(), *attachMode, repeatInterval, v.args, v.queue, shutdownTimeout,
 		indented(receiverTokens(v.more)), s.spare, "http://"+s.back.HTTP, port)
 	for _, signal := range []string{"logs", "traces", "metrics"} {
 		receivers := "otlp"
@@ -149,6 +150,11 @@ func newReceiverSuite(t *testing.T) *receiverSuite {
 	t.Cleanup(func() {
 		if err := s.back.Stop(); err != nil {
 			t.Errorf("%v\n%s", err, log.Bytes())
+		}
+	})
+	t.Cleanup(func() {
+		if err := s.turns.end(); err != nil {
+			t.Error(err)
 		}
 	})
 	s.spare = freeAddress(t)

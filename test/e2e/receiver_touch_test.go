@@ -5,38 +5,21 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/beesting-otel/beesting/test/collector"
 )
 
-// touchPrefix starts the name of a thread that touches a token; the touch's
-// number follows. The kernel side takes the name down at the open, so each
-// access tells which touch it is, without a process for each: under emulation
-// those would be ten a second, not hundreds.
-const touchPrefix = "touch"
-
-// touchOnce opens the fence's token from the host's side under the next number.
-// The calling goroutine must be locked to its thread.
+// touchOnce has the fence's token opened from the host's side, under the next
+// number.
 func (s *receiverSuite) touchOnce() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name, err := unix.BytePtrFromString(fmt.Sprintf("%s%07d", touchPrefix, s.made))
-	if err != nil {
-		return err
-	}
-	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0); err != nil {
-		return err
-	}
-	if err := s.fence.openFromHost(awsPath); err != nil {
+	if err := s.turns.touch(s.fence.onHost(awsPath), s.made); err != nil {
 		return err
 	}
 	s.made++
@@ -86,7 +69,6 @@ func (s *receiverSuite) startTouching(t *testing.T, interval time.Duration, most
 	})
 	go func() {
 		defer close(r.done)
-		runtime.LockOSThread() // and not unlocked: the thread with the odd name ends
 		r.from = s.touches()
 		next := time.Now()
 		last := next
@@ -164,16 +146,13 @@ func (s *receiverSuite) look(logs []collector.Log, spans []collector.Span) {
 // returns what arrived since the last time, by signal.
 func (s *receiverSuite) settle(t *testing.T, signals ...string) map[string][]arrival {
 	t.Helper()
-	runtime.LockOSThread()
-	err := s.touchOnce()
-	runtime.UnlockOSThread()
-	if err != nil {
+	if err := s.touchOnce(); err != nil {
 		t.Fatal(err)
 	}
 	mark := s.touches() - 1
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	err = s.back.Wait(ctx, func(logs []collector.Log, spans []collector.Span) bool {
+	err := s.back.Wait(ctx, func(logs []collector.Log, spans []collector.Span) bool {
 		s.look(logs, spans)
 		for _, signal := range signals {
 			if all := s.arrived[signal]; len(all) == s.taken[signal] || all[len(all)-1].touch != mark {
@@ -202,6 +181,9 @@ func inOrder(t *testing.T, signal string, got []arrival, from, to int) (missing 
 	t.Helper()
 	next := from
 	for _, a := range got {
+		if n := a.attrs["honeytoken.access.count"]; n != int64(1) {
+			t.Errorf("%s: touch %d stands for %v touches, want 1", signal, a.touch, n)
+		}
 		switch {
 		case a.touch < 0:
 			others = append(others, a)

@@ -5,8 +5,15 @@ package e2e
 import (
 	"context"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/beesting-otel/beesting/internal/config"
+	"github.com/beesting-otel/beesting/test/runtime/agentproc"
 )
 
 // agentRestart: an upgraded agent finds the containers of the one before it and
@@ -19,6 +26,7 @@ func (s *suite) agentRestart(t *testing.T) {
 	s.stopAgent(t)
 	gone := s.runForever(t, pod{ns: "shop", name: "missed"})
 	s.startAgent(t)
+	s.stayedAttached(t)
 
 	s.exec(t, b, "cat", awsPath)
 	after := s.expect(t, 1, b.owns)
@@ -36,7 +44,9 @@ func (s *suite) agentRestart(t *testing.T) {
 }
 
 // agentKilled: as after a crash or the OOM killer. What went away meanwhile
-// leaves no files behind.
+// leaves no files behind. The runtime removes the file that each token was
+// mounted over, which an agent that is there disarms before; so that is told, as
+// the runtime's doing.
 func (s *suite) agentKilled(t *testing.T) {
 	b := s.runForever(t, pod{ns: "bank", name: "witness"})
 	files := s.stateFiles(t)
@@ -50,12 +60,162 @@ func (s *suite) agentKilled(t *testing.T) {
 	}
 	s.remove(t, leaver)
 	s.startAgent(t)
+	s.stayedAttached(t)
+	for _, r := range s.expect(t, tokenCount, leaver.owns) {
+		if r.Text("honeytoken.access.kind") != "unlink" || r.Text("honeytoken.actor.class") != "runtime" ||
+			r.SeverityNumber != 9 || r.Text("k8s.pod.name") != "leaver" || r.Text("honeytoken.name") == "" {
+			t.Errorf("the runtime's removal of a mount point: %+v", r)
+		}
+	}
 	s.exec(t, b, "cat", awsPath)
 	got := s.expect(t, 1, b.owns)
 	s.complete(t, got[0], b, "aws", awsPath, cat(awsPath))
 	eventually(t, "the files of the pod that went away to be removed", func() bool {
 		return s.stateFiles(t) == files
 	})
+}
+
+// stayedAttached checks that the agent found the programs of the one before it
+// attached, and that no token was unwatched meanwhile.
+func (s *suite) stayedAttached(t *testing.T) {
+	t.Helper()
+	status, err := s.agent.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !status.Resumed || status.UnwatchedSeconds != 0 {
+		t.Errorf("resumed is %t, %v s unwatched, want programs that stayed attached", status.Resumed, status.UnwatchedSeconds)
+	}
+	t.Logf("no agent read what the programs saw for %.1f s", status.AwaySeconds)
+}
+
+// killedAmidTouches: the agent is killed while processes of a container touch a
+// token, one process after the other, and comes back while they go on. Each of
+// them is told, once and as whole as ever, by one agent or the other. One can be
+// in the hands of the agent that is killed: told or not, it is a gap then.
+func (s *suite) killedAmidTouches(t *testing.T) {
+	const before, after = 20, 10
+	b := s.runForever(t, pod{ns: "shop", name: "striker"})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	touching := s.touchUntilTold(ctx, b)
+	if _, err := s.agent.Wait(ctx, before, b.owns); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // between two touches, as far as that can be had
+	if err := s.agent.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.agent.All(b.owns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := len(got)
+	s.startAgent(t)
+	s.stayedAttached(t)
+	status, err := s.agent.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := status.Touches(b.id, "db", "open").Seen
+	if _, err := s.agent.Wait(ctx, int(seen)-first+after, b.owns); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(t, b, "touch", enough)
+	n, err := strconv.Atoi(<-touching)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.balanced(t, b, n)
+	rest, err := s.agent.All(b.owns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d touches: %d told before the agent was killed, %d afterwards, %d of those made by the time it was back", n, first, len(rest), int(seen)-first)
+	s.eachOnce(t, b, append(got, rest...), n)
+}
+
+// enough is a file whose appearance ends touchUntilTold.
+const enough = "/enough"
+
+// touchUntilTold has processes of a container touch the db token, one after the
+// other, and returns how many there were, or else what was wrong.
+func (s *suite) touchUntilTold(ctx context.Context, b *box) <-chan string {
+	script := "n=0; until [ -e " + enough + " ]; do cat " + dbPath + " >/dev/null & wait; usleep 100000; n=$((n+1)); done; echo $n"
+	count := make(chan string, 1)
+	go func() {
+		r, err := s.node.CRI().Exec(ctx, b.id, "sh", "-c", script)
+		if err != nil {
+			count <- err.Error()
+			return
+		}
+		count <- strings.TrimSpace(string(r.Stdout))
+	}()
+	return count
+}
+
+// balanced waits until the books of a container's db token say that n opens
+// were seen, and accounted for.
+func (s *suite) balanced(t *testing.T, b *box, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var last agentproc.Touches
+	err := s.agent.WaitStatus(ctx, "the books to balance", func(st agentproc.Status) bool {
+		last = st.Touches(b.id, "db", "open")
+		return last.Seen >= uint64(n) && last.Seen == last.Delivered+last.Coalesced+last.Lost
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Seen != uint64(n) || last.Coalesced != 0 || last.Lost > 1 {
+		t.Errorf("the books have %+v, want %d touches, each delivered", last, n)
+	}
+}
+
+// eachOnce checks that there is a whole record for each of n processes, but at
+// most for one, and a gap for that.
+func (s *suite) eachOnce(t *testing.T, b *box, recs []agentproc.Record, n int) {
+	t.Helper()
+	missing, processes := int64(0), map[string]bool{}
+	for _, r := range recs {
+		if r.EventName == "honeytoken.gap" {
+			lost, _ := r.Int("honeytoken.gap.count")
+			missing += lost
+			s.claimed[uid(r)] = true
+			continue
+		}
+		s.complete(t, r, b, "db", dbPath, cat(dbPath))
+		s.claim(t, []agentproc.Record{r})
+		pid, _ := r.Int("process.pid")
+		processes[strconv.FormatInt(pid, 10)+" "+r.Text("process.creation.time")] = true
+		if t.Failed() {
+			t.Fatalf("the record that is not right: %+v", r)
+		}
+	}
+	told := len(processes)
+	whole := told == n && missing <= 1
+	inHand := told == n-1 && missing == 1
+	if !whole && !inHand {
+		t.Errorf("%d of %d processes are told, %d touches as gaps", told, n, missing)
+	}
+}
+
+// uninstall ends the agent for good: what it left attached can be removed.
+func (s *suite) uninstall(t *testing.T) {
+	t.Helper()
+	if err := s.agent.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(config.DefaultPin); err != nil {
+		t.Errorf("nothing stays attached: %v", err)
+	}
+	if err := s.agent.Uninstall(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(config.DefaultPin); err == nil {
+		t.Errorf("%s is there after uninstall", config.DefaultPin)
+	}
 }
 
 // stateFiles counts the files in the agent's state directory.

@@ -26,7 +26,7 @@ var (
 
 // patience is how long a single step may take under an emulated CPU before it
 // counts as stuck.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // The tokens of the suite's agent.
 const (
@@ -62,6 +62,10 @@ match:
       - {key: tokens, operator: NotIn, values: ["off"]}
 `
 
+// fencePaths lead to the tokens without a symbolic link, which from the host's
+// side would lead elsewhere.
+var fencePaths = [...]string{awsPath, dbPath, "/run/secrets/cloud/token", "/data/vault/key"}
+
 // tokenCount is how many there are.
 const tokenCount = 4
 
@@ -74,6 +78,7 @@ type suite struct {
 	fence   *box
 	claimed map[string]bool
 	pods    int
+	marks   int // touches of the fence
 }
 
 // TestContainerd runs every scenario, in this order, on one containerd.
@@ -95,6 +100,7 @@ func TestContainerd(t *testing.T) {
 		{"LinkToReadOnlyVolume", (*suite).linkToReadOnlyVolume},
 		{"AgentRestart", (*suite).agentRestart},
 		{"AgentKilled", (*suite).agentKilled},
+		{"KilledAmidTouches", (*suite).killedAmidTouches},
 		{"ContainerdRestart", (*suite).containerdRestart},
 		{"SlowAgent", (*suite).slowAgent},
 		{"TwoAgents", (*suite).twoAgents},
@@ -111,11 +117,10 @@ func TestContainerd(t *testing.T) {
 		})
 		if !ok {
 			t.Log(s.agent.LogTail())
+			s.forgive(t)
 		}
 	}
-	if err := s.agent.Stop(); err != nil {
-		t.Error(err)
-	}
+	s.uninstall(t)
 }
 
 // need returns a flag that the runner sets. Without it a test fails: a scenario
@@ -226,7 +231,11 @@ func (s *suite) barrier(t *testing.T) {
 	var got []agentproc.Record
 	var err error
 	for begin := time.Now(); len(got) == 0; {
-		if err := s.fence.openFromHost(awsPath); err != nil {
+		// One token after the other: of one that this process has touched a
+		// moment ago the next touch is told with a second's delay.
+		path := fencePaths[s.marks%len(fencePaths)]
+		s.marks++
+		if err := s.fence.openFromHost(path); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -292,6 +301,17 @@ func (s *suite) nothingUnclaimed(t *testing.T) {
 	if len(rest) > 0 {
 		t.Errorf("%d accesses that nobody made: %s", len(rest), bodies(rest))
 	}
+}
+
+// forgive takes what a scenario that failed has left unaccounted for as known:
+// it is not the next one's.
+func (s *suite) forgive(t *testing.T) {
+	t.Helper()
+	rest, err := s.agent.All(func(r agentproc.Record) bool { return !s.claimed[uid(r)] })
+	if err != nil {
+		t.Error(err)
+	}
+	s.claim(t, rest)
 }
 
 func uid(r agentproc.Record) string { return r.Text("log.record.uid") }

@@ -96,9 +96,10 @@ func (f *flight) agentConfig(out io.Writer) agentproc.Config {
 		Binary:    f.binary,
 		Dir:       filepath.Join(f.node.Dir(), "agent"),
 		NRISocket: f.node.NRISocket(),
-		Tokens:    config,
-		Output:    []string{"text"},
-		Text:      out,
+		// An agent's programs outlive it by default; here nothing is to stay.
+		Tokens: "sensor: {pin: \"\"}\n" + config,
+		Output: []string{"text"},
+		Text:   out,
 	}
 	if f.otlp != "" {
 		cfg.Output = append(cfg.Output, "otlp")

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	readyTimeout = 60 * time.Second
+	readyTimeout = 3 * time.Minute // a kernel that checks the programs on an emulated CPU takes most of one
 	stopTimeout  = 20 * time.Second
 )
 
@@ -58,7 +58,7 @@ type Agent struct {
 }
 
 // Start starts an agent and returns when it is connected to the runtime, or
-// with the end of its log when it isn't after a minute.
+// with the end of its log when it isn't after three minutes.
 func Start(ctx context.Context, cfg Config) (*Agent, error) {
 	a, err := Launch(cfg)
 	if err != nil {
@@ -209,6 +209,16 @@ func (a *Agent) Stop() error {
 	}
 	if a.err != nil {
 		return fmt.Errorf("beesting agent: %w after SIGTERM\n%s", a.err, a.LogTail())
+	}
+	return nil
+}
+
+// Uninstall takes down what an agent that has ended left attached to the
+// kernel, as an operator does.
+func (a *Agent) Uninstall(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, a.cfg.Binary, "uninstall", "--config", a.path("agent.yaml"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("beesting uninstall: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return nil
 }

@@ -6,13 +6,18 @@ package agentproc
 type Status struct {
 	Mode  string `json:"mode"`
 	Ready bool   `json:"ready"`
-	NRI   struct {
+	// Resumed and AwaySeconds tell of programs that were found attached.
+	Resumed          bool    `json:"resumed"`
+	AwaySeconds      float64 `json:"away_seconds"`
+	UnwatchedSeconds float64 `json:"unwatched_seconds"`
+	NRI              struct {
 		Connected  bool   `json:"connected"`
 		Reconnects uint64 `json:"reconnects"`
 	} `json:"nri"`
 	Containers    int               `json:"containers"`
 	Planted       int               `json:"planted"`
 	Armed         int               `json:"armed"`
+	Placements    []Placement       `json:"placements"`
 	Lacking       int               `json:"lacking"`
 	Unplanted     []Unplanted       `json:"unplanted"`
 	FailureCounts map[string]uint64 `json:"failure_counts"`
@@ -31,6 +36,31 @@ type Unplanted struct {
 	Wanted    int    `json:"wanted"`
 	Planted   int    `json:"planted"`
 	Why       string `json:"why"`
+}
+
+// Placement is a watched token.
+type Placement struct {
+	Token     string             `json:"token"`
+	Container string             `json:"container"`
+	Kinds     map[string]Touches `json:"kinds"`
+}
+
+// Touches are what the kernel counted of one kind, and what became of them.
+type Touches struct {
+	Seen      uint64 `json:"seen"`
+	Delivered uint64 `json:"delivered"`
+	Coalesced uint64 `json:"coalesced"`
+	Lost      uint64 `json:"lost"`
+}
+
+// Touches returns the touches of one kind of a container's token.
+func (s Status) Touches(container, token, kind string) Touches {
+	for _, p := range s.Placements {
+		if p.Container == container && p.Token == token {
+			return p.Kinds[kind]
+		}
+	}
+	return Touches{}
 }
 
 // Lacks returns what the status says of a container that lacks tokens; ok is

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	readyTimeout = 90 * time.Second // an emulated CPU takes 5 to 10 s
+	readyTimeout = 3 * time.Minute // a kernel that checks the programs on an emulated CPU takes most of one
 	stopTimeout  = 30 * time.Second
 	// settling is between the Collector's word that it is ready and the moment
 	// from which SIGHUP no longer ends it: it asks for the signal after that word
