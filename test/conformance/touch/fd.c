@@ -83,7 +83,7 @@ CASE(own_clone, "open", "FICLONE to another file")
 
 	EITHER(EOPNOTSUPP, EXDEV, ioctl(out, FICLONE, rd()));
 }
-CASE(own_fstat, "open", "fstat, fstatat with an empty path, statx")
+CASE(own_fstat, "open", "fstat, fstatat with an empty path, statx; before 6.6 not taken for the own open where the file is writable", .before = "6.6", .old = "open", .old_overlay = "open stat x3")
 {
 	struct statx sx;
 	struct stat st;
@@ -101,7 +101,7 @@ CASE(own_sync, "open", "fsync, fdatasync, sync_file_range", .rw = 1)
 	OK(fdatasync(fd));
 	OK(sync_file_range(fd, 0, 8, 0));
 }
-CASE(own_getflags, "open", "FS_IOC_GETFLAGS, FIONREAD")
+CASE(own_getflags, "open", "FS_IOC_GETFLAGS, FIONREAD; from 6.17 on a kprobe takes it for a stat", .before = "6.17", .old = "open", .kprobe = "open stat")
 {
 	int fd = rd(), flags;
 

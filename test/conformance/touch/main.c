@@ -84,6 +84,13 @@ static void list(void)
 		quote("overlay", t->overlay ? t->overlay : t->kinds);
 		if (t->fanotify)
 			quote("fanotify", t->fanotify);
+		if (t->lsm)
+			quote("lsm", t->lsm);
+		if (t->kprobe)
+			quote("kprobe", t->kprobe);
+		quote("before", t->before);
+		quote("old", t->old);
+		quote("oldOverlay", t->old_overlay ? t->old_overlay : t->old);
 		quote("cant", t->cant);
 		quote("detail", t->detail);
 		quote("since", t->since);
@@ -99,6 +106,7 @@ static void list(void)
 		number("hardlink", t->hardlink);
 		number("host", t->host);
 		number("rw", t->rw);
+		number("noEnd", t->no_end);
 		printf("\"directory\":%u}\n", t->directory);
 	}
 }

@@ -42,7 +42,7 @@ CASE(open_path_reopen, "open_path open", "O_PATH, then opened through /proc/self
 {
 	OK(close(OK(open(of(path_fd()), O_RDONLY))));
 }
-CASE(open_path_fstat, "open_path/stat", "fstat(2) of the O_PATH descriptor: part of it, where it is seen")
+CASE(open_path_fstat, "open_path/stat", "fstat(2) of the O_PATH descriptor: part of it, where it is seen; before 6.6 not where the file is writable", .before = "6.6", .old = "open_path/stat", .old_overlay = "open_path stat")
 {
 	struct stat st;
 
@@ -54,7 +54,7 @@ CASE(open_path_exec, "open_path exec/open", "execveat(2) of the O_PATH descripto
 
 	OK(syscall(SYS_execveat, path_fd(), "", argv, environ, AT_EMPTY_PATH));
 }
-CASE(open_tree, "open_path", "open_tree(2)", .since = "5.2") { OK(close(OK(syscall(NR_open_tree, AT_FDCWD, token, 0)))); }
+CASE(open_tree, "open_path", "open_tree(2)", .before = "6.2", .old = "", .cant = "before 6.2 the kernel opens it without vfs_open", .since = "5.2") { OK(close(OK(syscall(NR_open_tree, AT_FDCWD, token, 0)))); }
 CASE(open_tree_clone, "mount/open_path", "open_tree(2) with OPEN_TREE_CLONE: bound, attached nowhere", .root = 1)
 {
 	OK(close(OK(syscall(NR_open_tree, AT_FDCWD, token, 1))));

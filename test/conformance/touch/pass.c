@@ -54,7 +54,7 @@ CASE(inherit_readv, "read x2", "readv(2), preadv(2)", .inherit = 1)
 	OK(preadv(INHERITED, &v, 1, 0));
 }
 CASE(inherit_write, "write", "write(2)", .inherit = 1) { OK(write(INHERITED, buf, 8)); }
-CASE(inherit_sendfile, "read", "sendfile(2) from it", .inherit = 1)
+CASE(inherit_sendfile, "read", "sendfile(2) from it; before 6.8 the kernel asks twice", .before = "6.8", .old = "read x2", .inherit = 1)
 {
 	OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
 	OK(sendfile(sockets[0], INHERITED, NULL, 8));
@@ -64,7 +64,7 @@ CASE(inherit_splice, "read", "splice(2) from it", .inherit = 1)
 	OK(pipe(sockets));
 	OK(splice(INHERITED, NULL, sockets[1], NULL, 8, 0));
 }
-CASE(inherit_copy_file_range, "read", "copy_file_range(2) from it", .inherit = 1)
+CASE(inherit_copy_file_range, "read", "copy_file_range(2) from it; before 6.8 the kernel asks twice", .before = "6.8", .old = "read x2", .old_overlay = "read", .inherit = 1)
 {
 	OK(copy_file_range(INHERITED, NULL, OK(open(file(scratch, "copy"), O_WRONLY)), NULL, 8, 0));
 }
@@ -72,7 +72,7 @@ CASE(inherit_mmap, "mmap", "mmap(2)", .inherit = 1) { fd = INHERITED; map_fd(); 
 CASE(inherit_fstat, "stat", "fstat(2)", .inherit = 1) { fd = INHERITED; stat_fd(); }
 CASE(inherit_getxattr, "xattr", "fgetxattr(2)", .inherit = 1) { EITHER(ENODATA, EOPNOTSUPP, fgetxattr(INHERITED, "user.beesting", buf, 8)); }
 CASE(inherit_flock, "lock", "flock(2)", .inherit = 1) { OK(flock(INHERITED, LOCK_EX)); }
-CASE(inherit_ftruncate, "setattr", "ftruncate(2)", .fanotify = "write", .inherit = 1) { OK(ftruncate(INHERITED, 2)); }
+CASE(inherit_ftruncate, "setattr", "ftruncate(2)", .fanotify = "", .cant = "not in the fanotify mode", .inherit = 1) { OK(ftruncate(INHERITED, 2)); }
 CASE(inherit_reopen, "open", "opened again through /proc/self/fd", .inherit = 1) { OK(open("/proc/self/fd/3", O_RDONLY)); }
 CASE(inherit_nothing, "", "held and never used", .inherit = 1) { OK(fcntl(INHERITED, F_GETFD)); }
 

@@ -44,6 +44,10 @@ struct touch {
 	const char *kinds, *overlay;
 	/* fanotify: what that rung tells instead, by its own Coverage's notes. */
 	const char *fanotify;
+	/* lsm, kprobe: what that rung tells instead. */
+	const char *lsm, *kprobe;
+	/* old and old_overlay: what is told before the kernel `before`. */
+	const char *before, *old, *old_overlay;
 	/* cant says why nothing, or less, is told: part of the documentation. */
 	const char *cant;
 	/* detail is what Event.Detail has to be, "" = not judged. */
@@ -66,6 +70,8 @@ struct touch {
 	unsigned int inherit;
 	/* hardlink: the token has a second name, in hard. */
 	unsigned int hardlink;
+	/* no_end: the end of the open may be missing. */
+	unsigned int no_end;
 	/* rw: the bind mount is writable; else it is read-only, as the agent plants. */
 	unsigned int rw;
 	/* host: touches what the host has. */

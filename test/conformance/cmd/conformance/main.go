@@ -31,7 +31,7 @@ func main() {
 	flag.StringVar(&o.kernels, "kernels", "6.12", "`kernels` to boot, separated by commas; arm64/6.12 is one of another architecture")
 	flag.StringVar(&o.rungs, "rungs", "lsm,fentry,kprobe,fanotify", "`rungs` of the sensor")
 	flag.StringVar(&o.tiers, "tiers", "default,recon", "`tiers` of the sensor")
-	flag.StringVar(&o.systems, "fs", "tmpfs", "file `systems`: every rung runs on the first, the first rung on the others too")
+	flag.StringVar(&o.systems, "fs", "tmpfs", "file `systems`: everything runs on the first, the first rung and tier on the others too")
 	flag.StringVar(&o.cases, "cases", "", "`cases` to run; all when empty")
 	flag.StringVar(&o.appends, "append", "", "`words` to add to the kernel's command line")
 	flag.StringVar(&o.results, "results", "", "`directory` to keep each kernel's results in, as JSON; those of kernels that don't run now are merged from there")

@@ -16,7 +16,10 @@ import (
 type Case struct {
 	Name, Group, What string
 	Kinds, Overlay    string
-	Fanotify          *string
+	Before            string
+	Old, OldOverlay   string
+	Fanotify, LSM     *string
+	Kprobe            *string
 	Cant, Detail      string
 	Since, Only       string
 	Content           string
@@ -25,7 +28,7 @@ type Case struct {
 	Reads, Writes     uint64
 	Inherit           int
 	Hardlink, Host    int
-	RW                int
+	RW, NoEnd         int
 	Directory         int
 }
 
@@ -53,9 +56,11 @@ func Parse(list []byte) ([]Case, error) {
 		}
 		c.Group = strings.TrimSuffix(c.Group[strings.LastIndexByte(c.Group, '/')+1:], ".c")
 		for _, form := range Forms() {
-			for _, rung := range []string{"", RungFanotify} {
-				if _, err := c.Expect(form, rung); err != nil {
-					return nil, err
+			for _, rung := range []string{"", RungFanotify, RungLSM, RungKprobe} {
+				for _, release := range []string{"0.0", "999.0"} {
+					if _, err := c.Expect(form, rung, release); err != nil {
+						return nil, err
+					}
 				}
 			}
 		}
@@ -67,15 +72,18 @@ func Parse(list []byte) ([]Case, error) {
 func (c Case) In(form string) bool { return c.Only == "" || c.Only == form }
 
 // Lacking tells whether a kernel release is too old for the case.
-func (c Case) Lacking(release string) bool {
-	if c.Since == "" {
+func (c Case) Lacking(release string) bool { return older(release, c.Since) }
+
+// older tells whether a release is before a series; none is before "".
+func older(release, series string) bool {
+	if series == "" {
 		return false
 	}
 	var have, want [2]int
 	if _, err := fmt.Sscanf(release, "%d.%d", &have[0], &have[1]); err != nil {
 		return false
 	}
-	if _, err := fmt.Sscanf(c.Since, "%d.%d", &want[0], &want[1]); err != nil {
+	if _, err := fmt.Sscanf(series, "%d.%d", &want[0], &want[1]); err != nil {
 		return false
 	}
 	return have[0] < want[0] || have[0] == want[0] && have[1] < want[1]
@@ -112,6 +120,7 @@ type Term struct {
 // The rungs that the cases know: a kprobe has no result to tell, fanotify has
 // rules of its own.
 const (
+	RungLSM      = "lsm"
 	RungKprobe   = "kprobe"
 	RungFanotify = "fanotify"
 )
@@ -119,16 +128,29 @@ const (
 // untold is a kind that no rung sees.
 const untold = "untold"
 
-// Expect parses what the case expects in a planting form on a rung.
-func (c Case) Expect(form, rung string) ([]Term, error) {
-	text := c.Kinds
+// text is what the case says of a planting form on a rung of a kernel.
+func (c Case) text(form, rung, release string) string {
+	text, old := c.Kinds, c.Old
 	if form == FormOverlay {
-		text = c.Overlay
+		text, old = c.Overlay, c.OldOverlay
 	}
+	switch {
+	case older(release, c.Before):
+		return old
+	case rung == RungLSM && c.LSM != nil:
+		return *c.LSM
+	case rung == RungKprobe && c.Kprobe != nil:
+		return *c.Kprobe
 	// What is refused is nothing to fanotify, so the case's rule isn't about it.
-	if rung == RungFanotify && c.Fanotify != nil && !strings.Contains(text, "!") {
-		text = *c.Fanotify
+	case rung == RungFanotify && c.Fanotify != nil && !strings.Contains(text, "!"):
+		return *c.Fanotify
 	}
+	return text
+}
+
+// Expect parses what the case expects in a planting form on a rung of a kernel.
+func (c Case) Expect(form, rung, release string) ([]Term, error) {
+	text := c.text(form, rung, release)
 	var terms []Term
 	for _, word := range strings.Fields(text) {
 		if n, err := strconv.ParseUint(strings.TrimPrefix(word, "x"), 10, 32); err == nil && word[0] == 'x' && len(terms) > 0 {

@@ -4,7 +4,7 @@ import "testing"
 
 func TestExpectations(t *testing.T) {
 	c := Case{Name: "x", Kinds: "open_path exec@child/open@child x2 open!EACCES^recon x50", Overlay: ""}
-	terms, err := c.Expect(FormBind, "lsm")
+	terms, err := c.Expect(FormBind, "lsm", "6.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,10 +25,10 @@ func TestExpectations(t *testing.T) {
 			t.Errorf("got %q and %d dropped, want %q and %d", got, dropped, tt.want, tt.dropped)
 		}
 	}
-	if terms, err := c.Expect(FormOverlay, "lsm"); err != nil || len(terms) != 0 {
+	if terms, err := c.Expect(FormOverlay, "lsm", "6.1"); err != nil || len(terms) != 0 {
 		t.Errorf("overlay: %v, %v", terms, err)
 	}
-	if _, err := (Case{Kinds: "opne"}).Expect(FormBind, ""); err == nil {
+	if _, err := (Case{Kinds: "opne"}).Expect(FormBind, "", "6.1"); err == nil {
 		t.Error("a kind that is none")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/beesting-otel/beesting/bpf"
@@ -30,6 +31,11 @@ type suite struct {
 	out     *json.Encoder
 	release string
 	cases   []cases.Case
+	// left are the file systems beside the first that a refused rung leaves to
+	// the next one.
+	left []string
+	// onlyTier: the plan has one tier only.
+	onlyTier bool
 	// next is the last placement that was used.
 	next uint64
 }
@@ -69,6 +75,7 @@ func run(plan, only string) error {
 	if err := ownMounts(); err != nil {
 		return err
 	}
+	s.onlyTier = !strings.Contains(plan, ":"+string(bpf.TierRecon)+":")
 	if err := s.runPlan(strings.Split(plan, ",")); err != nil {
 		return err
 	}
@@ -108,11 +115,14 @@ func (s *suite) rung(rung, tier string, systems []string) error {
 	sensor, err := openSensor(bpf.Mode(rung), bpf.Tier(tier))
 	if err != nil {
 		r.Refused, r.Expected = err.Error(), s.refusalExpected(err)
+		explain(err)
+		s.left = append(s.left, systems[1:]...)
 		return s.out.Encode(cases.Line{Rung: r})
 	}
 	for _, k := range sensor.Coverage() {
-		r.Coverage = append(r.Coverage, cases.Support{Kind: k.Kind.String(), Seen: k.Seen, Note: k.Note})
+		r.Coverage = append(r.Coverage, s.support(rung, k))
 	}
+	systems, s.left = append(systems, s.left...), nil
 	run := &rungRun{suite: s, sensor: sensor, rung: r}
 	for _, fs := range systems {
 		for _, form := range cases.Forms() {
@@ -125,6 +135,29 @@ func (s *suite) rung(rung, tier string, systems []string) error {
 		return err
 	}
 	return s.out.Encode(cases.Line{Rung: r})
+}
+
+// support is what the sensor says of a kind, with what it can't know: fanotify
+// marks for changes by the file system's id, which tmpfs has from 5.13 on.
+func (s *suite) support(rung string, k bpf.KindSupport) cases.Support {
+	c := cases.Support{Kind: k.Kind.String(), Seen: k.Seen, Note: k.Note}
+	switch k.Kind {
+	case bpf.KindSetattr, bpf.KindLink, bpf.KindRename, bpf.KindUnlink:
+		if rung == cases.RungFanotify && (cases.Case{Since: "5.13"}).Lacking(s.release) {
+			c.Seen, c.Note = false, "on tmpfs before Linux 5.13, which gives it no id to mark by"
+		}
+	}
+	return c
+}
+
+// explain shows the end of what the verifier said.
+func explain(err error) {
+	var verifier *ebpf.VerifierError
+	if errors.As(err, &verifier) {
+		for _, line := range verifier.Log[max(0, len(verifier.Log)-40):] {
+			fmt.Fprintln(os.Stderr, line)
+		}
+	}
 }
 
 // refusalExpected: LSM and fentry need 5.11, and nothing else may be refused.

@@ -105,7 +105,7 @@ func (r *rungRun) cell(g *ground, c cases.Case, place cases.Place) (cases.Cell, 
 func form(g *ground) string { return g.form }
 
 func (r *rungRun) judge(cell cases.Cell, c cases.Case, seen *observed) (cases.Cell, error) {
-	terms, err := c.Expect(cell.Form, cell.Rung)
+	terms, err := c.Expect(cell.Form, cell.Rung, r.release)
 	if err != nil {
 		return cell, err
 	}

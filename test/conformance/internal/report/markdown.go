@@ -217,7 +217,7 @@ func mostly(signs map[string][]string) string {
 
 // systemsSection lists what differs on the other file systems.
 func (t *table) systemsSection(b *strings.Builder) {
-	b.WriteString("\n## Other file systems\n\nThe first rung on the file system itself (bind) and in an overlay on it.\n\n| Kernel | File system | Cells | Differ from tmpfs |\n|---|---|---|---|\n")
+	b.WriteString("\n## Other file systems\n\nThe first rung and tier, on the file system itself (bind) and in an overlay on it.\n\n| Kernel | File system | Cells | Differ from tmpfs |\n|---|---|---|---|\n")
 	for _, k := range t.kernels {
 		type seen struct {
 			n      int
