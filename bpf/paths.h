@@ -9,7 +9,7 @@
  */
 
 #define NAME_MAX 255 /* include/uapi/linux/limits.h */
-#define DEPTH_MAX 32 /* components and mounts of a path */
+#define DEPTH_MAX 48 /* components and mounts of a path */
 
 static __always_inline struct mount *mount_of(struct vfsmount *mnt)
 {
