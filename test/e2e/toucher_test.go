@@ -19,8 +19,9 @@ const touchPrefix = "touch"
 // toucherScript opens the file of its argument for each number that it is given,
 // under a name with the number in it, in one and the same process: to start one
 // for each touch takes a tenth of a second under emulation. The shell ends when
-// the open fails, as `:` is a special built-in.
-const toucherScript = `while read n; do echo ` + touchPrefix + `$n >/proc/self/comm; : <"$1"; echo; done`
+// the open fails, as `:` is a special built-in. The kernel takes a line's end for
+// a part of the name.
+const toucherScript = `while read n; do echo -n ` + touchPrefix + `$n >/proc/self/comm; : <"$1"; echo; done`
 
 // Touches by one process are told one by one if there is the sensor's interval
 // between them, so they come from several processes in turn.
