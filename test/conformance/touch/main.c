@@ -88,6 +88,8 @@ static void list(void)
 			quote("lsm", t->lsm);
 		if (t->kprobe)
 			quote("kprobe", t->kprobe);
+		if (t->kprobe || t->kprobe_overlay)
+			quote("kprobeOverlay", t->kprobe_overlay ? t->kprobe_overlay : t->kprobe);
 		quote("before", t->before);
 		quote("old", t->old);
 		quote("oldOverlay", t->old_overlay ? t->old_overlay : t->old);

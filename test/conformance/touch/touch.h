@@ -45,7 +45,7 @@ struct touch {
 	/* fanotify: what that rung tells instead, by its own Coverage's notes. */
 	const char *fanotify;
 	/* lsm, kprobe: what that rung tells instead. */
-	const char *lsm, *kprobe;
+	const char *lsm, *kprobe, *kprobe_overlay;
 	/* old and old_overlay: what is told before the kernel `before`. */
 	const char *before, *old, *old_overlay;
 	/* cant says why nothing, or less, is told: part of the documentation. */

@@ -20,6 +20,7 @@ type Case struct {
 	Old, OldOverlay   string
 	Fanotify, LSM     *string
 	Kprobe            *string
+	KprobeOverlay     *string
 	Cant, Detail      string
 	Since, Only       string
 	Content           string
@@ -139,7 +140,9 @@ func (c Case) text(form, rung, release string) string {
 		return old
 	case rung == RungLSM && c.LSM != nil:
 		return *c.LSM
-	case rung == RungKprobe && c.Kprobe != nil:
+	case rung == RungKprobe && form == FormOverlay && c.KprobeOverlay != nil:
+		return *c.KprobeOverlay
+	case rung == RungKprobe && form == FormBind && c.Kprobe != nil:
 		return *c.Kprobe
 	// What is refused is nothing to fanotify, so the case's rule isn't about it.
 	case rung == RungFanotify && c.Fanotify != nil && !strings.Contains(text, "!"):

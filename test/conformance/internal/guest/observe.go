@@ -154,12 +154,12 @@ func (o *observed) leadsToToken(e bpf.Event) bool {
 
 // actor checks who is named.
 func (o *observed) actor(t cases.Touch, e bpf.Event) {
+	if o.fanotify() && e.ParentPID == 0 && e.Comm == "" {
+		o.less = true // what is told afterwards has a number only, when that task has ended
+		return
+	}
 	if t.Child && e.ParentPID != o.pid {
 		o.problem("%s by process %d (%s, parent %d), toucher is %d", t, e.PID, e.Comm, e.ParentPID, o.pid)
-	}
-	if o.fanotify() && e.Executable == "" && e.ExecutableTruncated {
-		o.less = true // what is told afterwards has a number only, when that process has ended
-		return
 	}
 	if e.UID != o.c.UID || e.EUID != o.c.UID {
 		o.problem("%s by user %d/%d, want %d", t, e.UID, e.EUID, o.c.UID)
@@ -201,8 +201,16 @@ func (o *observed) repeats() error {
 
 func (o *observed) fanotify() bool { return o.run.rung.Rung == cases.RungFanotify }
 
-// merged takes fewer touches for all of them where the rung tells several in one.
+// merged takes fewer touches for all of them where the rung tells several in one,
+// and the number of a worker that has gone for its process.
 func (o *observed) merged(want cases.Tally) {
+	for t, n := range o.got {
+		other := cases.Touch{Kind: t.Kind, Errno: t.Errno, Child: !t.Child}
+		if o.less && want[t] == 0 && want[other] > 0 && o.got[other] == 0 {
+			delete(o.got, t)
+			o.got[other] = n
+		}
+	}
 	for t, n := range want {
 		several := t.Kind == "read" || t.Kind == "write" || t.Kind == "setattr"
 		if got := o.got[t]; o.fanotify() && several && got > 0 && got < n {
