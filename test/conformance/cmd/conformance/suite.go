@@ -101,8 +101,9 @@ func (s *suite) kernel(ctx context.Context, name string) error {
 		err = fmt.Errorf("kernel %s: the harness did not come to its end", name)
 	}
 	fmt.Fprintf(s.out, "%s: %s %v\n", name, report.Summary(k), time.Since(start).Round(time.Second))
+	err = errors.Join(err, s.keep(&k))
 	s.kernels = append(s.kernels, k)
-	return errors.Join(err, s.keep(k))
+	return err
 }
 
 // plan is every rung and tier on the first file system, and the first rung in
@@ -143,9 +144,16 @@ func (s *suite) line(k *report.Kernel, text []byte) error {
 	return nil
 }
 
-func (s *suite) keep(k report.Kernel) error {
-	if s.results == "" || k.Release == "" {
+// keep writes the results down, with those kept earlier of what did not run now.
+func (s *suite) keep(k *report.Kernel) error {
+	if s.results == "" || k.Release == "" || s.cases != "" {
 		return nil
+	}
+	file := filepath.Join(s.results, strings.ReplaceAll(k.Name, "/", "-")+".json")
+	if old, err := load(file); err == nil {
+		k.Add(old)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	if err := os.MkdirAll(s.results, 0o755); err != nil {
 		return fmt.Errorf("results: %w", err)
@@ -154,7 +162,19 @@ func (s *suite) keep(k report.Kernel) error {
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	return os.WriteFile(filepath.Join(s.results, strings.ReplaceAll(k.Name, "/", "-")+".json"), text, 0o644)
+	return os.WriteFile(file, text, 0o644)
+}
+
+func load(file string) (report.Kernel, error) {
+	var k report.Kernel
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, &k)
+	}
+	if err != nil {
+		return k, fmt.Errorf("results %s: %w", file, err)
+	}
+	return k, nil
 }
 
 // finish merges what was kept, writes the table and says whether all is well.
@@ -195,13 +215,9 @@ func (s *suite) merge() error {
 		return err
 	}
 	for _, f := range files {
-		text, err := os.ReadFile(f)
+		k, err := load(f)
 		if err != nil {
-			return fmt.Errorf("results: %w", err)
-		}
-		var k report.Kernel
-		if err := json.Unmarshal(text, &k); err != nil {
-			return fmt.Errorf("results %s: %w", f, err)
+			return err
 		}
 		if !slices.ContainsFunc(s.kernels, func(o report.Kernel) bool { return o.Name == k.Name }) {
 			s.kernels = append(s.kernels, k)

@@ -20,7 +20,8 @@ const (
 // each rung and form, the processes that touch nothing once for each rung: in the
 // recon tier, which sees the most.
 func (r *rungRun) silence(g *ground, place cases.Place) error {
-	if place.FS != "tmpfs" || place.Tier != string(bpf.TierRecon) && !r.onlyTier {
+	last := place.Tier == string(bpf.TierRecon) || place.Rung == cases.RungFanotify || r.onlyTier
+	if place.FS != "tmpfs" || !last {
 		return nil
 	}
 	for _, row := range []struct {

@@ -251,28 +251,45 @@ func (t *table) systemsSection(b *strings.Builder) {
 
 // coverageSection is what the rungs say of themselves.
 func (t *table) coverageSection(b *strings.Builder) {
-	b.WriteString("\n## What a rung says that it can't see\n\n| Rung and tier | Kinds | Why |\n|---|---|---|\n")
-	seen := map[string]bool{}
+	b.WriteString("\n## What a rung says that it can't see\n\nKinds, and what of a kind, by Sensor.Coverage.\n\n| Rung and tier | Kinds | |\n|---|---|---|\n")
+	said := map[string]bool{}
 	for _, k := range t.kernels {
 		for _, r := range k.Rungs {
-			var notes []string
-			kinds := map[string][]string{}
-			for _, s := range r.Coverage {
-				if s.Seen {
-					continue
-				}
-				if kinds[s.Note] == nil {
-					notes = append(notes, s.Note)
-				}
-				kinds[s.Note] = append(kinds[s.Note], s.Kind)
-			}
-			for _, note := range notes {
-				line := fmt.Sprintf("| %s %s | %s | %s |\n", r.Rung, r.Tier, strings.Join(kinds[note], ", "), cell(note))
-				if !seen[line] {
+			for _, line := range coverage(r) {
+				if !said[line] {
 					b.WriteString(line)
 				}
-				seen[line] = true
+				said[line] = true
 			}
 		}
 	}
+}
+
+// coverage is a rung's notes, one line for all kinds with the same one.
+func coverage(r cases.Rung) []string {
+	type note struct {
+		seen bool
+		text string
+	}
+	var notes []note
+	kinds := map[note][]string{}
+	for _, s := range r.Coverage {
+		n := note{s.Seen, s.Note}
+		if s.Seen && s.Note == "" {
+			continue
+		}
+		if kinds[n] == nil {
+			notes = append(notes, n)
+		}
+		kinds[n] = append(kinds[n], s.Kind)
+	}
+	var lines []string
+	for _, n := range notes {
+		word := "not seen"
+		if n.seen {
+			word = "seen, but"
+		}
+		lines = append(lines, fmt.Sprintf("| %s %s | %s | %s: %s |\n", r.Rung, r.Tier, strings.Join(kinds[n], ", "), word, cell(n.text)))
+	}
+	return lines
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/beesting-otel/beesting/test/conformance/internal/cases"
 )
@@ -22,6 +23,37 @@ type Kernel struct {
 	Date  string
 	Rungs []cases.Rung
 	Cells []cases.Cell
+}
+
+// Add takes over from an earlier run of the same kernel what this one has not.
+func (k *Kernel) Add(old Kernel) {
+	if old.Release != k.Release {
+		return
+	}
+	place := func(c cases.Cell) cases.Place {
+		p := c.Place
+		p.Form = ""
+		return p
+	}
+	have := map[cases.Place]bool{}
+	for _, c := range k.Cells {
+		have[place(c)] = true
+	}
+	for _, r := range old.Rungs {
+		same := func(o cases.Rung) bool { return o.Rung == r.Rung && o.Tier == r.Tier }
+		if !slices.ContainsFunc(k.Rungs, same) {
+			k.Rungs = append(k.Rungs, r)
+		}
+	}
+	for _, c := range old.Cells {
+		if !have[place(c)] {
+			k.Cells = append(k.Cells, c)
+		}
+	}
+	order := func(rung, tier string) int {
+		return slices.Index([]string{"lsm", "fentry", "kprobe", "fanotify"}, rung)*2 + strings.Index("default recon", tier)/8
+	}
+	slices.SortStableFunc(k.Rungs, func(a, b cases.Rung) int { return order(a.Rung, a.Tier) - order(b.Rung, b.Tier) })
 }
 
 // numbers finds the numbers of a release.
