@@ -47,8 +47,8 @@ func startAgent(t *told, args ...string) (*process, error) {
 		return p, nil
 	case <-p.dead:
 		return nil, fmt.Errorf("agent: ended before it watched: %w", p.err)
-	case <-time.After(2 * time.Minute):
-		return nil, errors.Join(errors.New("agent: does not watch after two minutes"), p.end(syscall.SIGKILL))
+	case <-time.After(5 * time.Minute):
+		return nil, errors.Join(errors.New("agent: does not watch after five minutes"), p.end(syscall.SIGKILL))
 	}
 }
 
@@ -59,8 +59,8 @@ func (p *process) end(sig syscall.Signal) error {
 	}
 	select {
 	case <-p.dead:
-	case <-time.After(2 * time.Minute):
-		return errors.New("agent: is still there after two minutes")
+	case <-time.After(5 * time.Minute):
+		return errors.New("agent: is still there after five minutes")
 	}
 	if sig == syscall.SIGKILL {
 		return nil // an exit code is not to be had
