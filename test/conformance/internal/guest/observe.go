@@ -154,7 +154,7 @@ func (o *observed) leadsToToken(e bpf.Event) bool {
 
 // actor checks who is named.
 func (o *observed) actor(t cases.Touch, e bpf.Event) {
-	if o.fanotify() && e.ParentPID == 0 && e.Comm == "" {
+	if o.fanotify() && (e.ParentPID == 0 && e.Comm == "" || e.Executable == "" && e.ExecutableTruncated) {
 		o.less = true // what is told afterwards has a number only, when that task has ended
 		return
 	}
