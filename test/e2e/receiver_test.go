@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"regexp"
 	"testing"
@@ -153,9 +154,11 @@ func (s *receiverSuite) backPressure(t *testing.T) {
 		refused[0], refused[1], idle.RSSKiB, full.RSSKiB, n)
 }
 
-// beyondBound: the same for longer than the queue's bound lasts. What arrives,
-// in order and once, and what the Collector's metric and the receiver's log
-// count as dropped add up to what was made, exactly.
+// beyondBound: the same for longer than the queue's bound lasts. What the queue
+// had room for arrives once and in order. Each access beyond is counted as
+// dropped, and its touches are not forgotten: the kernel has counted them, so
+// once there is room they are told as repeats of those processes, and the sum is
+// that of the touches made, exactly.
 func (s *receiverSuite) beyondBound(t *testing.T) {
 	const n, bound, interval = 1000, 250, 10 * time.Millisecond
 	s.stop(t)
@@ -165,28 +168,52 @@ func (s *receiverSuite) beyondBound(t *testing.T) {
 	s.allArrived(t, s.touches(), s.touches()) // the pipeline is empty
 	s.back.SetAway(true)
 	from, to := s.touchMany(t, n, interval)
-	m := s.waitMetrics(t, "the queue to be full and the rest counted", func(m collectorMetrics) bool {
-		logs, _ := m.Sum(metricDropped, "signal", "logs")
-		traces, _ := m.Sum(metricDropped, "signal", "traces")
-		return queuedAre(bound)(m) && logs >= n-bound && traces >= n-bound
+	s.waitMetrics(t, "the queue to be full and the rest counted", func(m collectorMetrics) bool {
+		logs, _ := m.Sum(metricDropped, "signal", "logs", "cause", "queue_full")
+		return queuedAre(bound)(m) && logs >= n-bound
 	})
 	s.back.SetAway(false)
-	s.waitMetrics(t, "the queue to be empty", queuedAre(0)) // the mark has to find room
-	counted := map[string]int{
-		"logs":   int(value(t, m, metricDropped, "signal", "logs", "cause", "queue_full")),
-		"traces": int(value(t, m, metricDropped, "signal", "traces", "cause", "queue_full")),
+	got := s.arriveInSum(t, n)
+	if missing, _ := inOrder(t, "logs", got[:bound], from, from+bound); len(missing) > 0 {
+		t.Errorf("of the %d that were queued, %s are missing", bound, ranges(missing))
 	}
-	for signal, got := range s.settle(t, "logs", "traces") {
-		missing, others := inOrder(t, signal, got, from, to)
-		arrived := len(got) - len(others)
-		if arrived != bound || arrived+counted[signal] != to-from || len(missing) != counted[signal] || len(others) != 0 {
-			t.Errorf("%s: %d of %d arrived, %d are counted as dropped, missing are %s, and of others came %v; want %d to arrive",
-				signal, arrived, to-from, counted[signal], ranges(missing), others, bound)
+	for _, a := range got[bound:] {
+		if a.count <= 1 || a.touch < from+bound || a.touch >= to {
+			t.Errorf("%v of touch %d stands for %d touches, want repeats of those that had no room", a, a.touch, a.count)
 		}
 	}
+	t.Logf("%d accesses that stand for %d touches came after the %d that were queued", len(got)-bound, n-bound, bound)
 	s.stop(t) // the log's last words on it
-	s.lossesLogged(t, "telemetry lost", n-bound)
+	if lost := s.lossesInLog(t, "telemetry lost"); lost["logs"] < n-bound {
+		t.Errorf("the log tells of %v lost accesses, want at least %d log records", lost, n-bound)
+	}
 	s.start(t, usual())
+	s.settle(t, "logs", "traces") // what is left of it is not the next one's
+}
+
+// arriveInSum waits until log records that stand for n touches have arrived, and
+// returns them.
+func (s *receiverSuite) arriveInSum(t *testing.T, n int) []arrival {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	var got []arrival
+	sum := 0
+	err := s.back.Wait(ctx, func(logs []collector.Log, spans []collector.Span) bool {
+		s.look(logs, spans)
+		got, sum = s.arrived["logs"][s.taken["logs"]:], 0
+		for _, a := range got {
+			sum += a.count
+		}
+		return sum >= n
+	})
+	if err != nil || sum != n {
+		t.Fatalf("%d log records that stand for %d touches, want %d touches: %v\n%s", len(got), sum, n, err, s.col.Tail())
+	}
+	for _, signal := range []string{"logs", "traces"} {
+		s.taken[signal] = len(s.arrived[signal])
+	}
+	return got
 }
 
 // endWhileRefused: the Collector is ended while the pipeline refuses. It ends
@@ -222,9 +249,18 @@ func queuedAre(n float64) func(collectorMetrics) bool {
 	}
 }
 
-// lossesLogged adds up what the Collector's log says of each signal in lines
-// with a message.
+// lossesLogged checks how many accesses of each signal the Collector's log tells
+// of in lines with a message.
 func (s *receiverSuite) lossesLogged(t *testing.T, message string, want int) {
+	t.Helper()
+	sum := s.lossesInLog(t, message)
+	if len(sum) != 2 || sum["logs"] != want || sum["traces"] != want {
+		t.Errorf("%q: the log tells of %v accesses, want %d of each signal", message, sum, want)
+	}
+}
+
+// lossesInLog adds them up.
+func (s *receiverSuite) lossesInLog(t *testing.T, message string) map[string]int {
 	t.Helper()
 	line := regexp.MustCompile(message + `[^\t{]*\t(\{.*\})`)
 	sum := map[string]int{}
@@ -238,7 +274,5 @@ func (s *receiverSuite) lossesLogged(t *testing.T, message string, want int) {
 		}
 		sum[fields.Signal] += fields.Accesses
 	}
-	if len(sum) != 2 || sum["logs"] != want || sum["traces"] != want {
-		t.Errorf("%q: the log tells of %v accesses, want %d of each signal", message, sum, want)
-	}
+	return sum
 }
