@@ -137,6 +137,16 @@ func (o *observed) event(e bpf.Event) {
 	o.actor(t, e)
 }
 
+// numberOnly: fanotify tells changes afterwards, and reads on newer kernels; of a
+// task that has ended or is ending then it has not much more than the number. An
+// open or exec waits until it was looked at.
+func numberOnly(e bpf.Event) bool {
+	if e.Kind == bpf.KindOpen || e.Kind == bpf.KindExec {
+		return false
+	}
+	return e.ParentPID == 0 && e.Comm == "" || e.Executable == "" && e.ExecutableTruncated
+}
+
 // leadsToToken does what the agent does with a symbolic link whose target has a
 // token's name: it follows it. Cwd is the directory that the link is in.
 func (o *observed) leadsToToken(e bpf.Event) bool {
@@ -154,8 +164,8 @@ func (o *observed) leadsToToken(e bpf.Event) bool {
 
 // actor checks who is named.
 func (o *observed) actor(t cases.Touch, e bpf.Event) {
-	if o.fanotify() && (e.ParentPID == 0 && e.Comm == "" || e.Executable == "" && e.ExecutableTruncated) {
-		o.less = true // what is told afterwards has a number only, when that task has ended
+	if o.fanotify() && numberOnly(e) {
+		o.less = true
 		return
 	}
 	if t.Child && e.ParentPID != o.pid {
