@@ -19,6 +19,21 @@ static __always_inline bool is_openers(struct open_file *f)
 	return leader && LOAD(leader, start_boottime) == f->start_time;
 }
 
+/*
+ * Whether the process has opened the placement. Where closes aren't seen, the map
+ * of open files fills with those that are closed long since, and forgets others.
+ */
+static __noinline bool has_opened(struct touch *t)
+{
+	struct repeat_key key = {};
+
+	fill_key(&key, t, KIND_OPEN, VARIANT_READ);
+	if (bpf_map_lookup_elem(&repeats, &key))
+		return true;
+	key.variant = VARIANT_WRITE;
+	return bpf_map_lookup_elem(&repeats, &key) != NULL;
+}
+
 /* A read or write is part of the open, unless another process opened the file. */
 static __noinline int used(struct inode *inode, struct file *file, int mask)
 {
@@ -37,6 +52,8 @@ static __noinline int used(struct inode *inode, struct file *file, int mask)
 		return 0;
 	}
 	if (!counts_as(&t, inode, file, KIND_READ + ((__u32)mask / MAY_WRITE & 1) * (WRITING + 1)))
+		return 0;
+	if (!f && has_opened(&t) && !close_is_seen(inode))
 		return 0;
 	report(&t, file, USE_D_PATH);
 	if (t.kind == KIND_LIST && !f) {
@@ -95,7 +112,7 @@ static __noinline int closed(struct file *file)
 	if (f->counted)
 		hold(f, -1);
 	/* An open that failed after the hook was never closed. */
-	if (f->told && f->inode == (__u64)LOAD(file, f_inode)) {
+	if (f->told && f->inode == (__u64)LOAD(file, f_inode) && !ring_is_full()) {
 		t.kind = KIND_CLOSE;
 		t.placement = f->placement;
 		t.handle = f->time << 8 | (f->pid & 0xff);

@@ -10,9 +10,9 @@
 #define FLAG_EXEC 0x20	/* __FMODE_EXEC; open(2) strips it, openat2(2) refuses it */
 
 /*
- * Whether the last close of the file will be seen. The agent holds a lock on
- * every watched inode, so that the kernel has to look for the file's own locks
- * then (locks_remove_file), and a trace point lies on that way only.
+ * Whether the last close of the file will be seen: if the agent holds a lock on
+ * the inode (FollowOpens), so that the kernel has to look for the file's own
+ * locks then (locks_remove_file), and a trace point lies on that way only.
  */
 static __always_inline bool close_is_seen(struct inode *inode)
 {

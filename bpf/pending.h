@@ -36,9 +36,7 @@ static __always_inline void came_about(__u8 kind, long err, const void *detail)
 		return;
 	t = *found;
 	bpf_map_delete_elem(&pending, &key);
-	t.err = denial(err);
-	if (t.err)
-		t.variant = VARIANT_DENIED;
+	refuse(&t, err);
 	t.detail = detail;
 	report(&t, NULL, false);
 }

@@ -71,6 +71,7 @@ EXIT(filename_lookup)
 /* access(2), and whatever the mode of the file forbids. */
 static __noinline int permitted(struct inode *inode, int mask, long err)
 {
+	struct touch t = {};
 	__u32 how = 0;
 	__u64 third;
 
@@ -82,9 +83,11 @@ static __noinline int permitted(struct inode *inode, int mask, long err)
 		how = mask & MAY_EXEC ? KIND_EXEC : KIND_OPEN;
 	else
 		how = kind_by_syscall(&third);
-	if (how && how < KIND_CLOSE)
-		touched(inode, NULL, how, err, NULL);
-	return 0;
+	if (!how || how >= KIND_CLOSE || !counts_as(&t, inode, NULL, how))
+		return 0;
+	/* Not by touched(), whose `how` has to be a constant. */
+	refuse(&t, err);
+	return report(&t, NULL, false);
 }
 
 EXIT(inode_permission)

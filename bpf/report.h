@@ -22,6 +22,8 @@ struct touch {
 	__u8 kind, variant, actor, told;
 };
 
+#include "repeats.h"
+
 /* The ring gives memory as it is: whatever is read by length needs no zeroes. */
 static __always_inline void clear_header(struct event *e)
 {
@@ -111,29 +113,6 @@ __noinline int tell_by_walk(void)
 	return tell(false);
 }
 
-/* Counts the touch among the process's repeats; returns the entry if it is due. */
-static __always_inline struct repeat *repeat_of(struct touch *t, bool *due)
-{
-	struct repeat_key key = {};
-	struct repeat fresh = {}, *r;
-
-	key.placement = t->placement;
-	key.start_time = t->start_time;
-	key.pid = t->pid;
-	key.kind = t->kind;
-	key.variant = t->variant;
-	r = bpf_map_lookup_elem(&repeats, &key);
-	if (!r) {
-		bpf_map_update_elem(&repeats, &key, &fresh, BPF_NOEXIST);
-		r = bpf_map_lookup_elem(&repeats, &key);
-	}
-	if (!r)
-		return NULL;
-	r->last = t->now;
-	*due = r->total == 0 || t->now - r->told >= repeat_interval;
-	return r;
-}
-
 /*
  * Counts and says whether to tell. A process's first touch of its kind is told at
  * once; later ones once in an interval, with the number there have been. What was
@@ -157,8 +136,8 @@ static __noinline struct repeat *counted(struct touch *t, struct file *file)
 	t->total = INCREMENT(&r->total);
 	if (!due || (t->total > 1 && t->now - r->told < repeat_interval))
 		return NULL;
-	if (t->total > 1 && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > ring_full_for_repeats)
-		return NULL; /* stays in the map; the ring is for first touches */
+	if (r->told && ring_is_full())
+		return NULL; /* stays in the map; the ring is for what was never told */
 	r->told = t->now;
 	if (file) {
 		t->file_flags = LOAD(file, f_flags);

@@ -26,6 +26,13 @@ static __always_inline __u16 denial(long err)
 	return n < 32 ? n * (DENIALS >> n & 1) : 0;
 }
 
+static __always_inline void refuse(struct touch *t, long err)
+{
+	t->err = denial(err);
+	if (t->err)
+		t->variant = VARIANT_DENIED;
+}
+
 /* Who acts, if it is somebody known: by cgroup, or by the program's inode. */
 static __noinline int known_actor(void)
 {
@@ -101,9 +108,7 @@ static __always_inline void touched(struct inode *inode, struct file *file, __u3
 
 	if (!maybe_watched(inode) || !counts_as(&t, inode, file, how))
 		return;
-	t.err = denial(err);
-	if (t.err)
-		t.variant = VARIANT_DENIED;
+	refuse(&t, err);
 	t.detail = detail;
 	report(&t, file, how & D_PATH);
 }
