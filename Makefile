@@ -71,7 +71,7 @@ clean: ## Remove what was built in the tree; the cache stays.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 	@hack/run-steps.sh lint:1200 verify-generate:300 cross:600 collector:600 \
-	  collector-k8s:900 test-unit:900 test-collector:600 test-configs:600 fuzz-seeds:600 test-vm:1800 \
+	  collector-k8s:900 test-unit:900 test-collector:600 test-configs:600 fuzz-seeds:600 test-vm:1800 test-conformance:900 \
 	  test-vm-harness:600 test-e2e:2400
 
 .PHONY: lint
@@ -130,7 +130,7 @@ test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
 
 # Every kernel's results are kept in the cache, so that a run of some kernels
 # updates their part of the table. RUNGS, TIERS, FS and CASES select further.
-CONFORMANCE_KERNELS ?= $(KERNELS) arm64/6.12
+CONFORMANCE_KERNELS ?= $(KERNELS) $(if $(filter file,$(origin KERNELS)),arm64/6.12)
 RUNGS ?= lsm fentry kprobe fanotify
 TIERS ?= default recon
 FS ?= tmpfs ext4 xfs btrfs
