@@ -106,7 +106,10 @@ func reportCosts(ctx context.Context, g guest, o options, stdout io.Writer) erro
 			return err
 		}
 		reports = append(reports, r)
-		if !o.markdown {
+		// At once: the next kernel may end it all.
+		if o.markdown {
+			fmt.Fprintln(g.progress, r.text())
+		} else {
 			fmt.Fprintln(stdout, r.text())
 		}
 	}
