@@ -52,6 +52,7 @@ type Agent struct {
 	log      *slog.Logger
 	now      func() time.Time
 	since    time.Time
+	setUp    time.Duration // the constant, but in tests
 
 	attempts *attempts
 	failures *failures
@@ -81,7 +82,7 @@ func New(core *Core, o Options) (*Agent, error) {
 		return nil, errors.New("agent: no core, no state directory or no policy")
 	}
 	a := &Agent{
-		core: core, selector: o.Select, log: o.Log, now: o.Now,
+		core: core, selector: o.Select, log: o.Log, now: o.Now, setUp: setUp,
 		attempts: newAttempts(), looks: newPatience(8, 200*time.Millisecond), op: make(chan struct{}, 1), ready: make(chan struct{}),
 		tenants: map[string]*tenant{}, removed: newFIFO[string, struct{}](maxRemoved),
 	}

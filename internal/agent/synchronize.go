@@ -11,6 +11,10 @@ import (
 
 const whyUnseen = "this agent did not see its creation"
 
+// setUp is how long the runtime is given to set up a container that is created
+// and not yet started, which mounts the tokens: milliseconds.
+const setUp = 2 * time.Second
+
 // Synchronize brings the agent in line with what the runtime has: it arms the
 // tokens of containers that an agent before it planted, lets go of containers
 // that are gone, and removes files that nobody uses. Requests of the runtime are
@@ -18,13 +22,21 @@ const whyUnseen = "this agent did not see its creation"
 func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 	a.attempts.unseen()
 	there := make(map[string]bool, len(s.Containers))
+	var created []nri.Container
 	for _, c := range s.Containers {
 		there[c.ID] = true
+		if c.State == nri.StateCreated {
+			created = append(created, c)
+			continue
+		}
 		if !a.acquire(ctx) {
 			return
 		}
 		a.adopt(c, s.Received)
 		a.release()
+	}
+	if !a.adoptCreated(ctx, s.Received, created) {
+		return
 	}
 	a.dropGone(ctx, s.Received, there)
 	if err := a.collect(ctx); err != nil {
@@ -35,6 +47,28 @@ func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 		a.closeGap()
 		close(a.ready)
 	})
+}
+
+// adoptCreated arms the tokens of containers that have not been started, once the
+// runtime's own mounts of them are over, which would be told as touches. As a rule
+// Start does that; it does not come if it was sent before this agent was heard of.
+func (a *Agent) adoptCreated(ctx context.Context, received time.Time, containers []nri.Container) bool {
+	if len(containers) == 0 {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(a.setUp):
+	}
+	for _, c := range containers {
+		if !a.acquire(ctx) {
+			return false
+		}
+		a.adopt(c, received)
+		a.release()
+	}
+	return true
 }
 
 // dropGone removes the containers that went away while nobody was connected,
