@@ -280,7 +280,7 @@ func (s *suite) parallel(t *testing.T) {
 // skipped is how many of n touches of a container's token the kernel skipped.
 // That is none but for an fentry program on a kernel that preempts: the
 // trampoline does not run a program that another task, preempted, is inside of
-// on the same processor (__bpf_prog_enter_recur, docs/kernel.md). Each of them
+// on the same processor (__bpf_prog_enter_recur, docs/sensor.md). Each of them
 // must have been counted.
 func (s *suite) skipped(t *testing.T, b *box, n int) int {
 	t.Helper()

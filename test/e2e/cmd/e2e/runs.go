@@ -22,7 +22,7 @@ import (
 const smoke = "TestContainerd/(Touch|ProcessIdentity|FirstInstruction|TwoPods|Parallel200|Churn50)$"
 
 // smokeFentry leaves out the scenarios that stand on a single touch: on a kernel
-// that preempts, an fentry program may miss one (docs/kernel.md). Of many, each
+// that preempts, an fentry program may miss one (docs/sensor.md). Of many, each
 // that is missed has to be counted, which Parallel200 checks.
 const smokeFentry = "TestContainerd/(Parallel200|Churn50)$"
 
@@ -104,7 +104,7 @@ func asked(runs []testRun, pattern string) []testRun {
 }
 
 // modesOf drops the modes that a kernel does not have: 5.10 has kprobe only
-// (docs/kernel.md).
+// (docs/sensor.md).
 func modesOf(kernel string, modes []string) []string {
 	if kernel != "5.10" {
 		return modes
