@@ -38,7 +38,7 @@ CASE(mount_propagation, "mount", "mount(2): made shared", .root = 1, .only = "bi
 	own_mounts();
 	OK(mount(NULL, token, NULL, MS_SHARED, NULL));
 }
-CASE(move_mount_elsewhere, "mount x2", "open_tree(2), then move_mount(2): bound elsewhere in two calls; a kprobe tells the descriptor, too", .kprobe = "mount x2 open_path", .root = 1)
+CASE(move_mount_elsewhere, "mount x2", "open_tree(2), then move_mount(2): bound elsewhere in two calls; a kprobe tells the descriptor, too", .kprobe = "mount x2 open_path", .before = "6.2", .old = "mount x2", .root = 1)
 {
 	own_mounts();
 	int fd = OK(syscall(NR_open_tree, AT_FDCWD, token, 1));

@@ -55,11 +55,11 @@ CASE(open_path_exec, "open_path exec/open", "execveat(2) of the O_PATH descripto
 	OK(syscall(SYS_execveat, path_fd(), "", argv, environ, AT_EMPTY_PATH));
 }
 CASE(open_tree, "open_path", "open_tree(2)", .before = "6.2", .old = "", .cant = "before 6.2 the kernel opens it without vfs_open", .since = "5.2") { OK(close(OK(syscall(NR_open_tree, AT_FDCWD, token, 0)))); }
-CASE(open_tree_clone, "mount/open_path", "open_tree(2) with OPEN_TREE_CLONE: bound, attached nowhere; a kprobe tells the descriptor, too", .kprobe = "mount open_path", .root = 1)
+CASE(open_tree_clone, "mount/open_path", "open_tree(2) with OPEN_TREE_CLONE: bound, attached nowhere; a kprobe tells the descriptor, too", .kprobe = "mount open_path", .before = "6.2", .old = "mount/open_path", .root = 1)
 {
 	OK(close(OK(syscall(NR_open_tree, AT_FDCWD, token, 1))));
 }
-CASE(open_tree_open, "mount/open_path open", "open_tree(2), then opened through it", .kprobe = "mount open_path open", .root = 1)
+CASE(open_tree_open, "mount/open_path open", "open_tree(2), then opened through it", .kprobe = "mount open_path open", .before = "6.2", .old = "mount/open_path open", .root = 1)
 {
 	int fd = OK(syscall(NR_open_tree, AT_FDCWD, token, 1));
 
