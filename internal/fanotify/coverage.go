@@ -16,8 +16,8 @@ func coverage(changes bool) []bpf.KindSupport {
 			"the end is told unless the process has the file open twice",
 		bpf.KindExec: "those that are refused are not",
 		bpf.KindRead: "by a process that has the file open itself, too, they count as that one's; " +
-			"since Linux 6.14 those of files opened before the watch are told afterwards",
-		bpf.KindWrite: "told afterwards, several in one if they come fast, truncate(2) among them; " +
+			"since Linux 6.14 (Debian: 6.12) those of files opened before the watch are told afterwards",
+		bpf.KindWrite: "told afterwards, several in one if they come fast; truncate(2) is not told; " +
 			"a process that has gone by then is only a number",
 	}
 	if changes {
