@@ -65,20 +65,20 @@ func (s *Sensor) enrolOnce(f *os.File, request lsmEnrolment) (*os.File, lsmEnrol
 func (s *Sensor) sweep(placement uint64) error {
 	var key uint64
 	var w lsmWatch
-	stale := map[uint64]uint32{}
+	stale := map[uint64][2]uint32{}
 	all := s.coll.Maps["watches"].Iterate()
 	for all.Next(&key, &w) {
 		if w.Placement == placement {
-			stale[key] = w.Slot
+			stale[key] = [2]uint32{w.Slot, w.SecondSlot}
 		}
 	}
 	errs := []error{all.Err()}
-	for key, slot := range stale {
+	for key, slots := range stale {
 		if err := s.coll.Maps["watches"].Delete(key); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, s.clearSlot(slot))
+		errs = append(errs, s.clearSlot(slots[0]), s.clearSlot(slots[1]))
 	}
 	return errors.Join(errs...)
 }

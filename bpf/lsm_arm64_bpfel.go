@@ -135,6 +135,8 @@ type lsmWatch struct {
 	Generation uint32
 	Flags      uint32
 	Slot       uint32
+	SecondSlot uint32
+	Unused     uint32
 }
 
 // Names of all BPF objects in the ELF.

@@ -91,7 +91,7 @@ volatile __u64 lost_ring_full = 0;
  * nearly every inode there is, means that this one is not watched. Ten
  * instructions, where a look-up in the map takes a hundred.
  */
-#define FILTER_BITS 17
+#define FILTER_BITS 20
 volatile __u8 filter[1 << FILTER_BITS] = {};
 
 const volatile bool report_exempt = false;

@@ -119,7 +119,7 @@ struct watch {
 	__u64 placement;
 	__u64 ino;
 	__u32 dev, generation;
-	__u32 flags, slot;
+	__u32 flags, slot, second_slot, unused;
 };
 
 struct count {

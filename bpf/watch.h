@@ -6,16 +6,40 @@
 
 #include "maps.h"
 
-static __always_inline __u32 slot_of(struct inode *inode)
+static __always_inline __u64 hash_of(struct inode *inode)
 {
 	/* 2^64 / golden ratio: spreads the addresses of one slab. */
-	return (ADDRESS(inode) * 0x9e3779b97f4a7c15ULL) >> (64 - FILTER_BITS);
+	return ADDRESS(inode) * 0x9e3779b97f4a7c15ULL;
+}
+
+static __always_inline __u32 slot_of(struct inode *inode)
+{
+	return hash_of(inode) >> (64 - FILTER_BITS);
+}
+
+/* By other bits: with 100,000 watched, one in ten inodes has the first by chance. */
+static __always_inline __u32 second_slot_of(struct inode *inode)
+{
+	return hash_of(inode) >> (64 - 2 * FILTER_BITS) & ((1 << FILTER_BITS) - 1);
 }
 
 /* What every hook runs, for every inode there is. */
 static __always_inline bool maybe_watched(struct inode *inode)
 {
-	return inode && filter[slot_of(inode)];
+	return inode && filter[slot_of(inode)] && filter[second_slot_of(inode)];
+}
+
+/* One enrolment at a time, so nobody else changes the filter. Full slots stay so. */
+static __always_inline void filter_add(__u32 slot)
+{
+	if (filter[slot] != 255)
+		filter[slot]++;
+}
+
+static __always_inline void filter_remove(__u32 slot)
+{
+	if (filter[slot] && filter[slot] != 255)
+		filter[slot]--;
 }
 
 static __always_inline __u32 device_of(struct inode *inode)
@@ -75,7 +99,6 @@ static __always_inline int watch_add(struct inode *inode, __u32 flags)
 {
 	__u64 key = (__u64)inode;
 	struct watch w = {};
-	__u32 slot;
 
 	w.placement = enrol.placement;
 	w.ino = LOAD(inode, i_ino);
@@ -83,26 +106,24 @@ static __always_inline int watch_add(struct inode *inode, __u32 flags)
 	w.generation = LOAD(inode, i_generation);
 	w.flags = flags;
 	w.slot = slot_of(inode);
+	w.second_slot = second_slot_of(inode);
 	/* A stale entry of an inode that is gone is overwritten. */
 	if (bpf_map_update_elem(&watches, &key, &w, BPF_ANY))
 		return -1;
-	/* One enrolment at a time, so nobody else changes the filter. */
-	slot = slot_of(inode); /* anew: the verifier has to see its bound */
-	if (filter[slot] != 255)
-		filter[slot]++;
+	/* Anew: the verifier has to see the bounds. */
+	filter_add(slot_of(inode));
+	filter_add(second_slot_of(inode));
 	return 0;
 }
 
 static __always_inline void watch_remove(struct inode *inode)
 {
 	__u64 key = (__u64)inode;
-	__u32 slot;
 
 	if (bpf_map_delete_elem(&watches, &key))
 		return;
-	slot = slot_of(inode);
-	if (filter[slot] && filter[slot] != 255) /* full ones stay so */
-		filter[slot]--;
+	filter_remove(slot_of(inode));
+	filter_remove(second_slot_of(inode));
 	enrol.done++;
 }
 
