@@ -193,8 +193,7 @@ func (c *Core) settle(tell context.Context, snap account.Snapshot, final bool) {
 		c.accountError("books not kept", err)
 		return
 	}
-	t := teller{Core: c, ctx: tell, now: now, unnamed: &unnamed{placements: map[uint64]struct{}{}}}
-	defer t.unnamed.warn(c.log)
+	t := teller{Core: c, ctx: tell, now: now}
 	for id := range snap.Counts {
 		c.settleOne(t, id, snap, final)
 	}

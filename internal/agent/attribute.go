@@ -19,11 +19,6 @@ const (
 	partialTime       = "time"
 	// partialCount: the count is a share of what several processes did.
 	partialCount = "count"
-	// partialFile, partialIDs and partialAncestors are what only an event has of
-	// a process that is gone, or has at all.
-	partialFile      = "file"
-	partialIDs       = "process.ids"
-	partialAncestors = "process.ancestors"
 )
 
 // maxLateArgs bounds the arguments that are read from /proc, in bytes.

@@ -27,14 +27,6 @@ func (p procTree) process(t *testing.T, pid int, comm string, startTicks int, cg
 	}
 }
 
-// link makes a symbolic link.
-func (p procTree) link(t *testing.T, name, target string) {
-	t.Helper()
-	if err := os.Symlink(target, filepath.Join(p.dir, name)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestMissingPartsComeFromProc(t *testing.T) {
 	lacking := event(1)
 	lacking.Executable, lacking.ExecutableTruncated = "bin/cat", true

@@ -23,35 +23,16 @@ type paths struct{ executable, cwd string }
 // sightings remember the paths of processes that were seen: not every place in
 // the kernel where a touch is noticed can tell them, and a process that is gone
 // can't be asked.
-type sightings struct {
-	last  *fifo[sighting, paths]
-	lives *fifo[life, origin]
-}
-
-// life names a process whatever it runs, origin is where it belongs. Only an
-// event has the latter: the entry process's start in /proc is too coarse.
-type life struct {
-	pid   uint32
-	start time.Duration
-}
-
-type origin struct {
-	cgroup     uint64
-	entry      uint32
-	entryStart time.Duration
-}
+type sightings struct{ last *fifo[sighting, paths] }
 
 func newSightings() *sightings {
-	return &sightings{newFIFO[sighting, paths](maxSightings), newFIFO[life, origin](maxSightings)}
+	return &sightings{newFIFO[sighting, paths](maxSightings)}
 }
 
 func sightingOf(e bpf.Event) sighting { return sighting{e.PID, e.StartTime, e.Comm} }
 
 // note remembers what is whole of p.
 func (s *sightings) note(e bpf.Event, p *beesting.Process) {
-	if e.EntryPID != 0 {
-		s.lives.set(life{e.PID, e.StartTime}, origin{e.CgroupID, e.EntryPID, e.EntryStartTime})
-	}
 	k := sightingOf(e)
 	known, _ := s.last.get(k)
 	now := known

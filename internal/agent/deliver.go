@@ -42,10 +42,6 @@ func (c *Core) deliver(tell context.Context, e bpf.Event, counted bool) {
 	if counted {
 		a.Count = c.book.Stands(e)
 		c.dirty[e.Placement] = struct{}{}
-		if a.Count == 0 { // it comes after its touches were told by the kernel's count
-			c.book.Late(e, a)
-			return
-		}
 	}
 	a.Ongoing = e.Handle != 0
 	if !c.give(tell, a) {
@@ -98,28 +94,6 @@ type teller struct {
 	*Core
 	ctx context.Context //nolint:containedctx // lives as long as one settlement
 	now wall
-	// unnamed sums up what could not be told.
-	unnamed *unnamed
-}
-
-// unnamed are the touches of a settlement that could not be told, and of how many
-// placements.
-type unnamed struct {
-	touches    uint64
-	placements map[uint64]struct{}
-}
-
-// note counts a loss.
-func (u *unnamed) note(l account.Loss) {
-	u.touches += l.Count
-	u.placements[l.Placement] = struct{}{}
-}
-
-// warn is one line, however many placements there are; Lose has the details.
-func (u *unnamed) warn(log *slog.Logger) {
-	if u.touches > 0 {
-		log.Warn("touches were counted and can't be told", slog.Uint64("touches", u.touches), slog.Int("placements", len(u.placements)))
-	}
 }
 
 // Tell delivers repeats of a process as one access.
@@ -157,8 +131,7 @@ func (t teller) Lose(l account.Loss) bool {
 		return false
 	}
 	t.stats.Gaps[l.Cause] += l.Count
-	t.unnamed.note(l)
-	log.Debug("touches of a placement were counted and can't be told")
+	log.Warn("touches were counted and can't be told")
 	return true
 }
 

@@ -61,8 +61,6 @@ type place struct {
 	open [bpf.Kinds]uint64
 	// even is when everything was accounted for; zero if that isn't known.
 	even time.Duration
-	// begun is what even was at first.
-	begun time.Duration
 	// lost is the kernel's count of lost events then.
 	lost [bpf.Kinds]uint64
 	// inherited says that the account was another process', and has not been
@@ -70,11 +68,6 @@ type place struct {
 	inherited bool
 	// latest is the time of the last event.
 	latest time.Duration
-	// forgetful says that a key which isn't remembered may have been told.
-	forgetful bool
-	// strangers are the keys that the last settlement saw and no event had told
-	// of. They are told by the kernel's count if the next finds them the same.
-	strangers map[Key]struct{}
 }
 
 // entry is a key that is remembered.
@@ -88,10 +81,6 @@ type entry struct {
 	access *beesting.Access
 	tid    uint32
 	at     time.Duration
-	// upTo is the time up to which touches have been told: an event from before it
-	// comes late and has nothing to add. A later one whose total is no higher says
-	// that the kernel has begun anew.
-	upTo time.Duration
 	// seq is the number of the snapshot after which the last event came,
 	// renewed that after which the kernel began to count anew.
 	seq, renewed uint64
@@ -123,10 +112,7 @@ func (b *Book) Begin(placement uint64, o Origin) {
 	if b.Known(placement) {
 		return
 	}
-	p := &place{
-		account: o.Account, keys: map[Key]*entry{}, even: o.Even, begun: o.Even, inherited: o.Inherited,
-		forgetful: o.Inherited || o.Account != (bpf.Account{}),
-	}
+	p := &place{account: o.Account, keys: map[Key]*entry{}, even: o.Even, inherited: o.Inherited}
 	b.places[placement] = p
 	for _, r := range o.Repeats {
 		// What was touched long enough before was told by whoever had the books.
@@ -157,8 +143,7 @@ func (b *Book) Account(placement uint64) bpf.Account {
 	return bpf.Account{}
 }
 
-// Stands returns how many touches e stands for, itself included; zero if they
-// have been told already, by the kernel's count. Note such an event with Late.
+// Stands returns how many touches e stands for, itself included.
 func (b *Book) Stands(e bpf.Event) uint64 {
 	p := b.places[e.Placement]
 	if p == nil {
@@ -170,8 +155,6 @@ func (b *Book) Stands(e bpf.Event) uint64 {
 		return 1 // the rest of its total, if it wasn't told, shows in Settle
 	case e.Total > known.told:
 		return e.Total - known.told
-	case e.Time <= known.upTo:
-		return 0
 	default: // the kernel has forgotten the key and begun anew
 		return max(e.Total, 1)
 	}
@@ -189,14 +172,9 @@ func (b *Book) Delivered(e bpf.Event, n uint64, a beesting.Access) {
 	case known != nil && e.Total <= known.told:
 		x.renewed, x.unsure = b.seq, 0
 	}
-	x.told, x.upTo = max(e.Total, 1), max(x.upTo, e.Time)
+	x.told = max(e.Total, 1)
 	p.account.Delivered[e.Kind]++
 	p.account.Coalesced[e.Kind] += n - 1
-}
-
-// Late notes an event that has nothing to add but who it was.
-func (b *Book) Late(e bpf.Event, a beesting.Access) {
-	b.note(b.places[e.Placement], e, a)
 }
 
 // Refused notes an event that could not be told. Its touches are told with what
@@ -234,7 +212,6 @@ func (b *Book) entry(p *place, k Key) *entry {
 		oldest, _ := b.recent.Remove(b.recent.Back()).(Key)
 		delete(b.keys, oldest)
 		delete(b.places[oldest.Placement].keys, oldest)
-		b.places[oldest.Placement].forgetful = true
 	}
 	return x
 }

@@ -15,10 +15,6 @@ type all struct {
 	now  bpf.Count
 }
 
-func (*all) Introduce(k Key, _ time.Duration) beesting.Access {
-	return beesting.Access{Process: beesting.Process{PID: k.PID}, Partial: []string{"introduced"}}
-}
-
 func (o *all) Tell(s Summary) bool {
 	o.told = append(o.told, s)
 	return true

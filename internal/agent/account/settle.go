@@ -45,7 +45,7 @@ func (b *Book) Mark(at time.Duration) Snapshot {
 type Summary struct {
 	Key    Key
 	TID    uint32
-	Access beesting.Access // the latest of the same key, or as it was introduced
+	Access beesting.Access // the latest of the same key
 	Count  uint64
 	// Last is the time of the last of them, on the boot clock; of an Estimate,
 	// that of an event after most of them.
@@ -66,9 +66,6 @@ type Loss struct {
 
 // Outside is what a settlement asks for and tells.
 type Outside interface {
-	// Introduce makes an access of a key that no event told of, whose last touch
-	// was at a time.
-	Introduce(k Key, last time.Duration) beesting.Access
 	// Tell and Lose return false if it was not taken; it is settled later then.
 	Tell(s Summary) bool
 	Lose(l Loss) bool
@@ -88,17 +85,12 @@ type Terms struct {
 type settlement struct {
 	*place
 	Terms
-	book    *Book
 	snap    Snapshot
 	count   bpf.Count
 	outside Outside
-	// waiting are touches of which an event is still to tell.
-	waiting [bpf.Kinds]uint64
-	// fresh says that there are strangers of whom only the next settlement can
-	// say what they did.
-	fresh [bpf.Kinds]bool
-	// seen are the strangers of this settlement.
-	seen map[Key]struct{}
+	// waiting are touches of which an event is still to tell, strangers those
+	// by keys that nobody has an access of.
+	waiting, strangers [bpf.Kinds]uint64
 }
 
 // Settle tells what the kernel counted of a placement and nothing else will
@@ -110,12 +102,11 @@ func (b *Book) Settle(placement uint64, snap Snapshot, t Terms, outside Outside)
 	if p == nil || !counted {
 		return true
 	}
-	s := settlement{place: p, Terms: t, book: b, snap: snap, count: count, outside: outside}
+	s := settlement{place: p, Terms: t, snap: snap, count: count, outside: outside}
 	s.correct(placement)
 	for _, r := range snap.Repeats[placement] {
 		s.repeat(r)
 	}
-	p.strangers = s.seen
 	quiet, even := true, true
 	for k := range bpf.Kind(bpf.Kinds) {
 		open := less(s.missing(k), s.waiting[k])
@@ -124,11 +115,11 @@ func (b *Book) Settle(placement uint64, snap Snapshot, t Terms, outside Outside)
 			lost = open
 		}
 		s.open[k] = open - s.lose(k, lost, placement)
-		even = even && s.open[k] == 0 && !s.fresh[k]
-		quiet = quiet && s.open[k] == 0 && s.waiting[k] == 0 && !s.fresh[k]
+		even = even && s.open[k] == 0
+		quiet = quiet && s.open[k] == 0 && s.waiting[k] == 0
 	}
 	for _, x := range p.keys {
-		if s.forgetful && s.open[x.key.Kind] == 0 && !s.fresh[x.key.Kind] && x.seq < snap.seq {
+		if s.open[x.key.Kind] == 0 && x.seq < snap.seq {
 			x.unsure = 0
 		}
 	}
@@ -189,14 +180,14 @@ func (s *settlement) repeat(r bpf.Repeat) {
 	x := s.keys[keyOfRepeat(r)]
 	switch {
 	case x == nil:
-		if r.Last >= s.even || !s.forgetful && r.Last >= s.begun {
-			s.stranger(nil, r, r.Total)
+		if r.Last >= s.even {
+			s.strangers[k] += r.Total
 		}
 		return
 	case x.renewed >= s.snap.seq || r.Total <= x.told:
 		return
 	case x.access == nil:
-		s.stranger(x, r, r.Total-x.told)
+		s.strangers[k] += r.Total - x.told
 		return
 	}
 	untold := r.Total - x.told
@@ -215,54 +206,12 @@ func (s *settlement) repeat(r bpf.Repeat) {
 		return
 	}
 	x.told += n
-	x.upTo = max(r.Last, s.snap.At)
 	if overdue {
 		x.at = s.snap.At
 	}
 }
 
-// stranger deals with touches of a key that no event told of. The event may be
-// under way, so they wait for the next settlement. Then they are told by the
-// kernel's count; or shared with others what is missing in all, where the key
-// may have been told by somebody who isn't remembered.
-func (s *settlement) stranger(x *entry, r bpf.Repeat, untold uint64) {
-	k, key := r.Kind, keyOfRepeat(r)
-	if s.seen == nil {
-		s.seen = map[Key]struct{}{}
-	}
-	s.seen[key] = struct{}{}
-	if _, before := s.strangers[key]; !before && !s.Final {
-		s.waiting[k] += untold
-		s.fresh[k] = true
-		return
-	}
-	n := min(untold, s.missing(k))
-	// Events of touches after the snapshot can hide what is missing in it.
-	ahead := n < untold && s.sum(k) > s.count.Seen[k]
-	s.fresh[k] = s.fresh[k] || ahead
-	if n == 0 {
-		return
-	}
-	certain := x != nil || !s.forgetful && (n == untold || ahead)
-	x = s.book.entry(s.place, key)
-	x.at = r.Last
-	if !certain {
-		x.told, x.unsure = r.Total, untold
-		return
-	}
-	if !s.tell(x, Summary{Count: n, Last: r.Last}) {
-		s.waiting[k] += n
-		return
-	}
-	x.told += n
-	x.upTo = max(r.Last, s.snap.At)
-}
-
 func (s *settlement) tell(x *entry, t Summary) bool {
-	if x.access == nil {
-		a := s.outside.Introduce(x.key, x.at)
-		x.access = &a
-	}
 	t.Key, t.TID, t.Access = x.key, x.tid, *x.access
 	if !s.outside.Tell(t) {
 		return false
@@ -280,7 +229,7 @@ func (s *settlement) lose(k bpf.Kind, n uint64, placement uint64) (done uint64) 
 		return 0
 	}
 	suspects, shares := s.share(k, n)
-	estimate := len(suspects) > 1
+	estimate := len(suspects) > 1 || s.strangers[k] > 0
 	nameless := n
 	for i, x := range suspects {
 		if shares[i] == 0 {
@@ -288,9 +237,7 @@ func (s *settlement) lose(k bpf.Kind, n uint64, placement uint64) (done uint64) 
 		}
 		nameless -= shares[i]
 		if s.tell(x, Summary{Count: shares[i], Last: x.at, Estimate: estimate}) {
-			if x.unsure -= shares[i]; x.unsure == 0 {
-				x.upTo = max(x.at, x.upTo)
-			}
+			x.unsure -= shares[i]
 			done += shares[i]
 		}
 	}
@@ -315,7 +262,7 @@ func (s *settlement) lose(k bpf.Kind, n uint64, placement uint64) (done uint64) 
 func (s *settlement) share(k bpf.Kind, n uint64) (suspects []*entry, shares []uint64) {
 	var known uint64
 	for _, x := range s.keys {
-		if x.key.Kind == k && x.unsure > 0 {
+		if x.key.Kind == k && x.unsure > 0 && x.access != nil {
 			suspects = append(suspects, x)
 			known += x.unsure
 		}
@@ -323,13 +270,16 @@ func (s *settlement) share(k bpf.Kind, n uint64) (suspects []*entry, shares []ui
 	slices.SortFunc(suspects, func(x, y *entry) int {
 		return cmp.Or(cmp.Compare(y.unsure, x.unsure), cmp.Compare(x.key.PID, y.key.PID), cmp.Compare(x.key.Variant, y.key.Variant))
 	})
-	all := max(known, n)
+	all := max(known+s.strangers[k], n)
 	var given uint64
 	for _, x := range suspects {
 		high, low := bits.Mul64(n, x.unsure) // n <= all, so the quotient is one word
 		share, _ := bits.Div64(high, low, all)
 		shares = append(shares, share)
 		given += share
+	}
+	if s.strangers[k] > 0 {
+		return suspects, shares
 	}
 	for i, x := range suspects { // what rounding down has left
 		more := min(x.unsure-shares[i], less(min(n, known), given))
