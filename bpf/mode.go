@@ -166,14 +166,14 @@ type Options struct {
 	// instead of only counting them.
 	ReportExempt bool
 	// RingBytes is the size of the event ring, rounded up to a power of two of
-	// at least one page; 16 MiB if zero, 1 GiB at most. An event takes 3.3 KiB.
+	// at least one page; 32 MiB if zero, 1 GiB at most. An event takes 3.3 KiB.
 	RingBytes int
 	// MaxWatches bounds the watches at a time; 16384 if zero, 1<<20 at most.
 	MaxWatches int
 }
 
 const (
-	defaultRingBytes  = 16 << 20
+	defaultRingBytes  = 32 << 20
 	maxRingBytes      = 1 << 30
 	defaultMaxWatches = 1 << 14
 	maxMaxWatches     = 1 << 20

@@ -53,7 +53,7 @@ func defaults() *Config {
 		StateDir: "/var/lib/beesting",
 		NRI:      NRIConfig{Socket: "/var/run/nri/nri.sock", PluginName: "beesting", PluginIndex: "90"},
 		Sensor: SensorConfig{
-			Mode: "auto", Tier: "default", Pin: "/sys/fs/bpf/beesting", RingBytes: 16 << 20, MaxWatches: 16384,
+			Mode: "auto", Tier: "default", Pin: "/sys/fs/bpf/beesting", RingBytes: 32 << 20, MaxWatches: 16384,
 			OpenTimeout: time.Minute, RepeatInterval: time.Second,
 		},
 		CommandArgs:     "redacted",
@@ -253,7 +253,7 @@ func TestContentIsOpaque(t *testing.T) {
 	require.NoError(t, cm.Marshal(c))
 	text := fmt.Sprintf("%v\n%+v\n%#v\n%v", c, c.Tokens, *c.Tokens[0].Content, cm.ToStringMap())
 	assert.NotContains(t, text, "hush")
-	assert.Equal(t, "16MiB", cm.Get("sensor::ring_bytes"))
+	assert.Equal(t, "32MiB", cm.Get("sensor::ring_bytes"))
 	c.Tokens[0].Content = opaque("hush\x00" + strings.Repeat("hush", beesting.MaxTokenContent/4))
 	err := confmap.Validate(c)
 	require.ErrorContains(t, err, "tokens[0].content: must not hold a NUL byte")

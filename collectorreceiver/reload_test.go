@@ -113,7 +113,7 @@ func TestReloadPinned(t *testing.T) {
 	cfg.Sensor.Tier = "recon"
 	h.mustLoad(p, cfg).shutdown()
 	if got, want := h.options[0], (agent.SensorOptions{
-		Mode: "auto", Tier: "recon", Pin: h.pin, RingBytes: 16 << 20, MaxWatches: 16384, RepeatInterval: time.Second,
+		Mode: "auto", Tier: "recon", Pin: h.pin, RingBytes: 32 << 20, MaxWatches: 16384, RepeatInterval: time.Second,
 	}); got != want {
 		t.Errorf("opened with %+v, want %+v", got, want)
 	}

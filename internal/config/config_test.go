@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 		NRI:           NRI{Socket: "/var/run/nri/nri.sock", PluginName: "beesting", PluginIndex: "90"},
 		ControlSocket: "/run/beesting/control.sock",
 		Sensor: Sensor{
-			Mode: "auto", Tier: "default", Pin: "/sys/fs/bpf/beesting", RingBytes: 16 << 20, MaxWatches: 16384,
+			Mode: "auto", Tier: "default", Pin: "/sys/fs/bpf/beesting", RingBytes: 32 << 20, MaxWatches: 16384,
 			OpenTimeout: time.Minute, RepeatInterval: time.Second,
 		},
 		CommandArgs: "redacted",

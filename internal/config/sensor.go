@@ -44,7 +44,7 @@ func howKeys() []key[Sensor] {
 func sizeKeys() []key[Sensor] {
 	return []key[Sensor]{
 		{entry{
-			name: "ringBytes", form: "size", def: "16MiB",
+			name: "ringBytes", form: "size", def: "32MiB",
 			doc: "Room for events between kernel and agent, rounded up to a power of two; 4KiB to 1GiB. An event takes " +
 				"about 3.3 KiB. What finds no room is counted as lost.",
 		}, func(p *parser, c *Sensor, n *yaml.Node) {
