@@ -43,8 +43,8 @@
 // inode which that open passes, and keeps it open so that neither inode nor
 // address can be used again for another file.
 //
-// A table of bytes stands before the map: a slot for an inode's address that is
-// zero says that it isn't watched. That is what all other files pay.
+// A table of bytes stands before the map, with two slots for an inode's address:
+// one that is zero says that it isn't watched. That is what all other files pay.
 //
 // # What is an event
 //
