@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -36,7 +37,8 @@ func (r *flooded) print() {
 	}
 	fmt.Printf("events lost      %9d   in the kernel, told later or as lost\n", b.KernelLost)
 	first, mid, last := r.memory()
-	fmt.Printf("agent's memory   %9.1f   MiB idle, %.1f after a second, %.1f half-way, %.1f at the end\n", mib(r.idle.rss), mib(first), mib(mid), mib(last))
+	fmt.Printf("agent's memory   %9.1f   MiB idle, %.1f after a second, %.1f half-way, %.1f at the end: %s\n",
+		mib(r.idle.rss), mib(first), mib(mid), mib(last), r.series())
 	fmt.Printf("agent's CPU      %9.0f %% of one processor, shared with the flood\n", 100*r.cpu())
 }
 
@@ -53,6 +55,15 @@ func (r *flooded) memory() (first, mid, last uint64) {
 		return 0, 0, 0
 	}
 	return r.samples[0].rss, r.samples[len(r.samples)/2].rss, r.samples[len(r.samples)-1].rss
+}
+
+// series is the memory at about every tenth of the time, in MiB.
+func (r *flooded) series() string {
+	var b strings.Builder
+	for i := 0; i < len(r.samples); i += max(1, len(r.samples)/10) {
+		fmt.Fprintf(&b, "%.0f ", mib(r.samples[i].rss))
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // cpu is the agent's share of a processor between the first and last sample.

@@ -70,7 +70,9 @@ func (p *process) end(sig syscall.Signal) error {
 
 // usage is what a process took so far.
 type usage struct {
-	rss uint64 // bytes, now
+	// rss is anonymous memory in bytes, now: the ring's pages, which are mapped
+	// twice and touched one after the other, are not the agent's own.
+	rss uint64
 	cpu time.Duration
 }
 
@@ -85,16 +87,26 @@ func usageOf(pid int) (usage, error) {
 	}
 	// After the name, which is in brackets and can be anything: proc(5).
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const utime, stime, rss = 11, 12, 21
-	var n [3]uint64
-	for i, at := range []int{utime, stime, rss} {
+	const utime, stime = 11, 12
+	var n [2]uint64
+	for i, at := range []int{utime, stime} {
 		if n[i], err = strconv.ParseUint(fields[at], 10, 64); err != nil {
 			return u, err
 		}
 	}
 	u.cpu = time.Duration(n[0]+n[1]) * time.Second / ticks
-	u.rss = n[2] * uint64(os.Getpagesize())
-	return u, nil
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return u, err
+	}
+	_, rest, found := strings.Cut(string(status), "\nRssAnon:")
+	kib, _, whole := strings.Cut(rest, " kB\n")
+	if !found || !whole {
+		return u, fmt.Errorf("process %d: no RssAnon", pid)
+	}
+	u.rss, err = strconv.ParseUint(strings.TrimSpace(kib), 10, 64)
+	u.rss <<= 10
+	return u, err
 }
 
 // hammers are processes that touch until they are told to stop.
