@@ -56,6 +56,9 @@ var (
 	// ErrNotRegular: only regular files can be watched, and the directories that
 	// hold them.
 	ErrNotRegular = errors.New("not a regular file")
+	// ErrUnpinnable: this mode's programs can't stay attached without a process
+	// on this kernel; without Options.Pin they work.
+	ErrUnpinnable = errors.New("programs of this mode can't be pinned (kprobes can since Linux 5.15)")
 	// ErrNotBPFFS: a directory for pinning has to be in a bpf file system.
 	ErrNotBPFFS = errors.New("not in a bpf file system (mount -t bpf bpf /sys/fs/bpf)")
 	// ErrTooMany: MaxWatches are set.

@@ -166,7 +166,11 @@ func (p *pins) keep(s *Sensor) error {
 		return fmt.Errorf("pin programs: %w", err)
 	}
 	for name, l := range s.links {
-		if err := l.Pin(filepath.Join(dir, name)); err != nil {
+		err := l.Pin(filepath.Join(dir, name))
+		if errors.Is(err, ebpf.ErrNotSupported) {
+			return fmt.Errorf("pin program %s: %w", name, ErrUnpinnable)
+		}
+		if err != nil {
 			return fmt.Errorf("pin program %s: %w", name, err)
 		}
 	}

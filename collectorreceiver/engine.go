@@ -80,9 +80,11 @@ func (s settings) options(pin string) agent.SensorOptions {
 
 // started is how an open sensor watches, for the log.
 func started(sensor agent.Sensor, o agent.SensorOptions, refused []agent.ModeAttempt) check.Start {
-	s := check.Start{Asked: o.Mode, Mode: string(sensor.Mode()), Tier: string(sensor.Tier()), Pin: o.Pin}
-	if s.Mode == check.ModeFanotify {
-		s.Pin = "" // it goes with the process
+	s := check.Start{Asked: o.Mode, Mode: string(sensor.Mode()), Tier: string(sensor.Tier())}
+	if agent.IsPinned(sensor) {
+		s.Pin = o.Pin
+	} else {
+		s.PinRefused = o.Pin
 	}
 	for _, k := range agent.CoverageBy(sensor) {
 		s.Kinds = append(s.Kinds, check.Kind(k))

@@ -22,9 +22,11 @@ func sensorOptions(s config.Sensor, pin string) agent.SensorOptions {
 
 // started is how an open sensor watches, for the log.
 func started(sensor agent.Sensor, o agent.SensorOptions, refused []agent.ModeAttempt) check.Start {
-	s := check.Start{Asked: o.Mode, Mode: string(sensor.Mode()), Tier: string(sensor.Tier()), Pin: o.Pin, Kinds: kindsOf(agent.CoverageBy(sensor))}
-	if s.Mode == check.ModeFanotify {
-		s.Pin = "" // it goes with the process
+	s := check.Start{Asked: o.Mode, Mode: string(sensor.Mode()), Tier: string(sensor.Tier()), Kinds: kindsOf(agent.CoverageBy(sensor))}
+	if agent.IsPinned(sensor) {
+		s.Pin = o.Pin
+	} else {
+		s.PinRefused = o.Pin
 	}
 	for _, a := range refused {
 		s.Refused = append(s.Refused, attemptOf(a))

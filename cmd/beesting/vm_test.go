@@ -102,7 +102,15 @@ func read(t *testing.T, path string) {
 // refused.
 func modes(t *testing.T) (works, refused []string) {
 	t.Helper()
-	var major, minor int
+	if major, minor := kernel(t); major < 5 || major == 5 && minor < 11 {
+		return []string{"kprobe", "fanotify"}, []string{"lsm", "fentry"}
+	}
+	return []string{"lsm", "fentry", "kprobe", "fanotify"}, nil
+}
+
+// kernel is the version that runs.
+func kernel(t *testing.T) (major, minor int) {
+	t.Helper()
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err == nil {
 		_, err = fmt.Sscanf(string(release), "%d.%d", &major, &minor)
@@ -110,10 +118,7 @@ func modes(t *testing.T) (works, refused []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if major < 5 || major == 5 && minor < 11 {
-		return []string{"kprobe", "fanotify"}, []string{"lsm", "fentry"}
-	}
-	return []string{"lsm", "fentry", "kprobe", "fanotify"}, nil
+	return major, minor
 }
 
 // kindLines takes off what is said at start of the kinds of access.

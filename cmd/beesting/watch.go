@@ -210,11 +210,8 @@ func (w *watcher) announce(armed int, how check.Start) error {
 	for _, line := range how.Kinds.Lines() {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
-	switch {
-	case how.Pin != "":
+	if how.Pin != "" {
 		fmt.Fprintf(&b, "  pinned at %s: the files stay watched until `beesting uninstall --pin %[1]s`\n", how.Pin)
-	case w.pin != "":
-		fmt.Fprintln(&b, "  NOT pinned: fanotify ends with this command")
 	}
 	_, err := io.WriteString(w.app.stderr, b.String())
 	return err

@@ -126,7 +126,16 @@ func openEBPF(o bpf.Options) (Sensor, []bpf.Attempt, error) {
 	}
 	s, err := bpf.Open(o)
 	if err != nil {
-		return nil, nil, errors.Join(err, removeEmpty(o.Pin), lock.Close())
+		err = errors.Join(err, removeEmpty(o.Pin), lock.Close())
+	}
+	switch {
+	case errors.Is(err, bpf.ErrUnpinnable):
+		// Watched while this process runs is better than by a lesser mode, or
+		// not at all; callers see it in Pinned.
+		o.Pin = ""
+		return openEBPF(o)
+	case err != nil:
+		return nil, nil, err
 	}
 	return pinnedSensor{bpfSensor: bpfSensor{s}, lock: lock}, s.Refused(), nil
 }

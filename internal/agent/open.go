@@ -42,6 +42,13 @@ func (o SensorOptions) forBPF() (bpf.Options, error) {
 	}, nil
 }
 
+// IsPinned says whether s stays attached when the process ends: not every mode
+// can on every kernel.
+func IsPinned(s Sensor) bool {
+	p, ok := s.(interface{ Pinned() bool })
+	return ok && p.Pinned()
+}
+
 // UninstallSensor detaches what sensors left attached under a pin directory, and
 // removes that and the directory. A directory that isn't there is no error.
 func UninstallSensor(pin string) error {

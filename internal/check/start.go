@@ -14,6 +14,8 @@ type Start struct {
 	Kinds   Kinds
 	// Pin is where programs stay attached; empty for nowhere.
 	Pin string
+	// PinRefused is where they were to stay, had the mode been able to.
+	PinRefused string
 }
 
 // Log tells it, with what a reader of the log has to know of: what can't be
@@ -34,9 +36,13 @@ func (s Start) Log(log *slog.Logger, attrs ...any) {
 		log.Warn("eBPF can't be used here: fanotify watches, which sees less", kinds...)
 	}
 	log.Info("attached", slices.Concat([]any{slog.String("mode", s.Mode), slog.String("tier", s.Tier)}, attrs, kinds)...)
-	if s.Pin == "" {
+	switch {
+	case s.PinRefused != "":
+		log.Warn("not pinned: this attach mode ends with its process on this kernel, and tokens are not watched until the next start",
+			slog.String("mode", s.Mode), slog.String("path", s.PinRefused))
+	case s.Pin == "":
 		log.Info("not pinned: when this process ends, tokens are not watched until the next start")
-		return
+	default:
+		log.Info("pinned: when this process ends, tokens stay watched, and touches are kept for the next start", slog.String("path", s.Pin))
 	}
-	log.Info("pinned: when this process ends, tokens stay watched, and touches are kept for the next start", slog.String("path", s.Pin))
 }

@@ -22,6 +22,9 @@ func TestStartLog(t *testing.T) {
 			`WARN eBPF can't be used here: fanotify watches, which sees less seen=open, exec in_part=exec (not by hand) not_seen=stat (no hook)`,
 			`INFO attached mode=fanotify tier=default tokens=3 seen=open, exec in_part=exec (not by hand) not_seen=stat (no hook)`,
 			`INFO not pinned: when this process ends, tokens are not watched until the next start`}},
+		"can't be pinned": {Start{Asked: "auto", Mode: "kprobe", Tier: "default", Kinds: kinds[:1], PinRefused: "/p"}, []string{
+			`INFO attached mode=kprobe tier=default tokens=3 seen=open`,
+			`WARN not pinned: this attach mode ends with its process on this kernel, and tokens are not watched until the next start mode=kprobe path=/p`}},
 		"chosen": {Start{Asked: "fanotify", Mode: "fanotify", Tier: "default", Kinds: kinds[:1]}, []string{
 			`INFO attached mode=fanotify tier=default tokens=3 seen=open`,
 			`INFO not pinned: when this process ends, tokens are not watched until the next start`}},
