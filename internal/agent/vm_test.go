@@ -169,6 +169,11 @@ func TestRealSensorLosesNothingAtTheEnd(t *testing.T) {
 	ids := map[beesting.AccessID]bool{}
 	for _, a := range got {
 		ids[a.ID] = true
+		// Kprobes leave the working directory to /proc (docs/sensor.md), where a
+		// process as short as these may be gone.
+		if sensor.Mode() == "kprobe" && a.Process.WorkingDirectory == "" && slices.Equal(a.Partial, []string{partialCwd}) {
+			a.Partial = nil
+		}
 		if a.Placement.ID != 7 || a.Actor != beesting.ActorHost || a.Partial != nil || len(a.Process.Args) != 2 ||
 			a.Process.Args[1] != token.Name() || a.Process.ParentPID != uint32(os.Getpid()) ||
 			a.Time.Before(before.Add(-time.Second)) || a.Time.After(time.Now().Add(time.Second)) {
