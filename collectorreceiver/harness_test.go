@@ -71,6 +71,7 @@ func newTestHost(t *testing.T) *testHost {
 			return nil, nil, h.refuse
 		}
 		s := sensortest.New()
+		s.Stays = o.Pin != ""
 		h.sensors = append(h.sensors, s)
 		return s, nil, nil
 	}

@@ -178,6 +178,9 @@ func (s *Fake) Resumed() (bpf.Resumed, bool) {
 	return *s.resumed, true
 }
 
+// Pinned returns Stays.
+func (s *Fake) Pinned() bool { return s.Stays }
+
 // Tier is the default.
 func (*Fake) Tier() bpf.Tier { return bpf.TierDefault }
 

@@ -23,6 +23,8 @@ type Fake struct {
 	// NoFlush makes Flush do nothing, DropCounts the end of a watch take the
 	// placement's counters along. Set them before anything runs.
 	NoFlush, DropCounts bool
+	// Stays makes it claim to stay attached when the process ends.
+	Stays bool
 
 	flush  chan struct{}
 	closed chan struct{}
