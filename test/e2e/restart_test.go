@@ -67,6 +67,7 @@ func (s *suite) agentKilled(t *testing.T) {
 			t.Errorf("the runtime's removal of a mount point: %+v", r)
 		}
 	}
+	s.bookedLate(t)
 	s.exec(t, b, "cat", awsPath)
 	got := s.expect(t, 1, b.owns)
 	s.complete(t, got[0], b, "aws", awsPath, cat(awsPath))
@@ -255,4 +256,26 @@ func (s *suite) containerdRestart(t *testing.T) {
 		got := s.expect(t, 1, b.owns)
 		s.complete(t, got[0], b, "db", dbPath, cat(dbPath))
 	}
+}
+
+// bookedLate takes a gap of one touch as known: what was told just before the
+// agent was killed, and not booked in the kernel yet, counts as lost.
+func (s *suite) bookedLate(t *testing.T) {
+	t.Helper()
+	s.barrier(t)
+	gaps, err := s.agent.All(func(r agentproc.Record) bool {
+		return r.EventName == "honeytoken.gap" && !s.claimed[uid(r)]
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(gaps) > 1 {
+		t.Errorf("%d gaps after one agent was killed: %s", len(gaps), bodies(gaps))
+	}
+	for _, r := range gaps {
+		if n, _ := r.Int("honeytoken.gap.count"); n != 1 {
+			t.Errorf("%d touches in a gap: %s", n, r.Body)
+		}
+	}
+	s.claim(t, gaps)
 }
