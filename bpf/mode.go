@@ -77,8 +77,9 @@ func (e *WatchedError) Error() string {
 // NotePreempts is the Note of an fentry program that works on a kernel which
 // preempts, or may (PREEMPT_DYNAMIC without a readable debugfs). The kernel
 // skips a tracing program that is already running on the same CPU, even when it
-// is another task's that was preempted inside; LSM programs and kprobes aren't
-// concerned. 5 of 200 parallel opens were skipped on 7.3.
+// is another task's that was preempted inside; LSM programs aren't concerned,
+// kprobes only during a change of a map on the same processor (docs/sensor.md).
+// 5 of 200 parallel opens were skipped on 7.3.
 const NotePreempts = "this kernel preempts, so opens can be missed under load (counted as " + LostRecursion + ")"
 
 // Attempt is the outcome of trying one mode; Err is nil where it works. Note
