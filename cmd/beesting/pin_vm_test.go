@@ -128,11 +128,30 @@ func TestPinned(t *testing.T) {
 }
 
 // A second command over the same programs would take the first one's events.
+// Where nothing can be pinned each has its own, and both are told.
 func TestPinnedTwice(t *testing.T) {
 	if works, _ := modes(t); !slices.ContainsFunc(works, func(mode string) bool {
 		return mode != "fanotify" && (mode != "kprobe" || !before515(t))
 	}) {
-		t.Log("nothing can be pinned here; TestPinned holds what happens then")
+		pin, file := filepath.Join(bpffs(t), "pin"), token(t, "t")
+		both := []*command{}
+		for range 2 {
+			c := start(t, "watch", "--output", "json", "--pin", pin, file)
+			if got := line(t, c.stderr); !strings.Contains(got, "not pinned: ") {
+				t.Fatalf("standard error %q", got)
+			}
+			if got := line(t, c.stderr); !strings.HasPrefix(got, "watching 1 files (") {
+				t.Fatalf("standard error %q", got)
+			}
+			both = append(both, c)
+		}
+		read(t, file)
+		for _, c := range both {
+			if got := line(t, c.stdout); !strings.Contains(got, `"honeytoken.access.kind":"open"`) {
+				t.Errorf("access: %q", got)
+			}
+			c.finish(t, syscall.SIGTERM)
+		}
 		return
 	}
 	pin, file := filepath.Join(bpffs(t), "pin"), token(t, "t")
