@@ -245,7 +245,7 @@ func (d *database) ensure() error {
 	}
 	var damaged *DamagedError
 	switch {
-	case err != nil && fresh:
+	case err != nil && fresh && !errors.Is(err, ErrLocked):
 		// Half made, for want of room: that is no damage.
 		return errors.Join(err, os.Remove(d.name))
 	case errors.As(err, &damaged):
