@@ -53,6 +53,9 @@ refuse_import internal/fanotify fanotify "$module"
 refuse_import internal/fanotify fanotify go.opentelemetry.io/otel
 refuse_import internal/policy policy "$module/bpf"
 refuse_import internal/policy policy go.opentelemetry.io/otel
+refuse_import internal/state state "$module/nri"
+refuse_import internal/state state go.opentelemetry.io/otel
+refuse_import internal/config config go.etcd.io/bbolt
 refuse_import collectorreceiver collectorreceiver "$module/bpf"
 refuse_import collectorreceiver collectorreceiver "$module/nri"
 refuse_import cmd/beesting main "$module/collectorreceiver"

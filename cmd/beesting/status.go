@@ -104,6 +104,9 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 	t.row("runtime", s.runtime(now))
 	t.row("containers", fmt.Sprintf("%d, %d with tokens, %d lack some", s.Containers, s.Planted, s.Lacking))
 	t.row("tokens", s.tokens())
+	if text := s.records(now); text != "" {
+		t.row("records", text)
+	}
 	e := s.Events
 	t.row("accesses", fmt.Sprintf("%d reported for %d touches, %d incomplete, %d refused by an output",
 		e.Delivered, e.Delivered+e.Coalesced, e.Partial, e.SinkErrors))
@@ -148,6 +151,25 @@ func (s nodeStatus) tokens() string {
 		text += fmt.Sprintf(", unwatched for %.1f s before this start", s.UnwatchedSeconds)
 	}
 	return text
+}
+
+// records says what is wrong with what is written of containers, if anything is.
+func (s nodeStatus) records(now time.Time) string {
+	r := s.Records
+	var parts []string
+	if r.Error != "" {
+		parts = append(parts, fmt.Sprintf("NOT WRITTEN: %s; %d containers wait", r.Error, r.Pending))
+		if !r.PendingSince.IsZero() {
+			parts[0] += " for " + since(now, r.PendingSince)
+		}
+	}
+	if r.Dropped > 0 {
+		parts = append(parts, fmt.Sprintf("%d removed containers forgotten", r.Dropped))
+	}
+	if r.SetAside != "" {
+		parts = append(parts, "a database that could not be used is kept as "+r.SetAside)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // kinds sums up the touches of the listed placements by kind. In each row the

@@ -163,11 +163,11 @@ func (u *uninstaller) look() (*leftovers, error) {
 		}
 	}
 	r.State = leftover{Path: u.config.StateDir, doomed: u.state}
-	c, err := state.Look(r.State.Path)
+	files, err := state.Look(r.State.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
-	r.State.Found, r.State.PlantedFiles = true, c.Files
+	r.State.Found, r.State.PlantedFiles = true, files
 	return r, err
 }
 

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/cgroup"
 	"github.com/beesting-otel/beesting/internal/rootfs"
+	"github.com/beesting-otel/beesting/internal/state"
 	"github.com/beesting-otel/beesting/nri"
 )
 
@@ -78,6 +80,23 @@ func (a *Agent) adopt(c nri.Container, at time.Time) {
 		a.arm(c, p)
 	}
 	a.dropUnmounted(c, expected, there)
+	a.keepRecord(c, there)
+}
+
+// keepRecord writes again a record that was lost with its commit or with the
+// database, or that an agent wrote which didn't keep ids.
+func (a *Agent) keepRecord(c nri.Container, there []planted) {
+	if len(there) == 0 {
+		return
+	}
+	r, err := a.state.Record(c.ID)
+	whole := !slices.ContainsFunc(r.Tokens, func(t state.Token) bool { return t.ID == "" })
+	if err == nil && whole {
+		return
+	}
+	if err := a.state.WriteRecord(a.record(c.Container, there)); err != nil {
+		a.failures.add(c.Container, "", ReasonStateDir, err)
+	}
 }
 
 // recorded reads what an agent before this one planted.

@@ -131,7 +131,7 @@ func (a *Agent) open(o Options) (err error) {
 			return err
 		}
 	}
-	if a.state, err = state.Open(o.StateDir); err != nil {
+	if a.state, err = state.Open(o.StateDir, state.Options{Log: a.log, Now: a.now}); err != nil {
 		return err
 	}
 	// A second agent with a state directory of its own would still plant the

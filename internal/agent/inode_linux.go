@@ -8,6 +8,16 @@ import (
 // inodeOf returns the zero value for a file that can't be looked at.
 func inodeOf(f *os.File) inode {
 	fi, err := f.Stat()
+	return inodeIn(fi, err)
+}
+
+// inodeAt is inodeOf for a name; a link is not followed.
+func inodeAt(name string) inode {
+	fi, err := os.Lstat(name)
+	return inodeIn(fi, err)
+}
+
+func inodeIn(fi os.FileInfo, err error) inode {
 	if err != nil {
 		return inode{}
 	}

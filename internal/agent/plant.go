@@ -34,7 +34,7 @@ func (a *Agent) Plant(ctx context.Context, c nri.Container) []nri.Mount {
 	if len(done) == 0 {
 		return nil
 	}
-	err := a.state.WriteRecord(record(c.Container, done))
+	err := a.state.WriteRecord(a.record(c.Container, done))
 	if err != nil {
 		a.fail(c.Container, "", ReasonStateDir, err)
 	}
@@ -103,11 +103,16 @@ func bindMount(p planted) nri.Mount {
 	}
 }
 
-func record(c beesting.Container, all []planted) state.Record {
-	r := state.Record{Container: c.ID, Name: c.Name, Namespace: c.Pod.Namespace, Pod: c.Pod.Name, PodUID: c.Pod.UID}
+func (a *Agent) record(c beesting.Container, all []planted) state.Record {
+	r := state.Record{
+		Container: c.ID, Name: c.Name, Namespace: c.Pod.Namespace, Pod: c.Pod.Name, PodUID: c.Pod.UID,
+		Image: c.ImageName, CreatedAt: c.CreatedAt,
+	}
 	for _, p := range all {
+		f := inodeAt(p.file)
 		r.Tokens = append(r.Tokens, state.Token{
-			Name: p.token.Name, Kind: p.token.Kind, Path: p.token.Path, File: p.file, PlantedAt: p.at,
+			Name: p.token.Name, Kind: p.token.Kind, Strategy: state.StrategyBind, Path: p.token.Path, File: p.file, PlantedAt: p.at,
+			Dev: f.dev, Inode: f.ino, ID: a.identity.TokenID(c.ID, p.token.Name), PlacementID: a.identity.PlacementID(c.ID, p.token.Name),
 		})
 	}
 	return r
@@ -116,7 +121,7 @@ func record(c beesting.Container, all []planted) state.Record {
 // recordedContainer is what a record says of its container.
 func recordedContainer(r state.Record) *beesting.Container {
 	return &beesting.Container{
-		ID: r.Container, Name: r.Name,
+		ID: r.Container, Name: r.Name, ImageName: r.Image, CreatedAt: r.CreatedAt,
 		Pod: beesting.Pod{Namespace: r.Namespace, Name: r.Pod, UID: r.PodUID},
 	}
 }

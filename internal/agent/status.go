@@ -7,6 +7,7 @@ import (
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/bpf"
+	"github.com/beesting-otel/beesting/internal/state"
 	"github.com/beesting-otel/beesting/nri"
 )
 
@@ -27,9 +28,11 @@ type Status struct {
 	Resumed     bool    `json:"resumed"`
 	AwaySeconds float64 `json:"away_seconds"`
 
-	Ready    bool       `json:"ready"`
-	StateDir string     `json:"state_dir"`
-	NRI      nri.Status `json:"nri"`
+	Ready    bool   `json:"ready"`
+	StateDir string `json:"state_dir"`
+	// Records are what is written of containers into the state directory.
+	Records state.Stats `json:"records"`
+	NRI     nri.Status  `json:"nri"`
 
 	// Containers are all that the runtime has, Planted those with a token.
 	Containers int `json:"containers"`
@@ -100,7 +103,7 @@ type UnplantedStatus struct {
 func (a *Agent) Status() Status {
 	s := Status{
 		Since: a.since, Mode: string(a.core.Mode()), Tier: a.core.Tier(), Coverage: a.core.Coverage(),
-		StateDir: a.state.Path(), NRI: a.plugin.Status(),
+		StateDir: a.state.Path(), Records: a.state.Stats(), NRI: a.plugin.Status(),
 	}
 	away, resumed := a.core.Resumed()
 	s.Resumed, s.AwaySeconds = resumed, away.Seconds()

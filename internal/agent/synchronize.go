@@ -73,7 +73,9 @@ func (a *Agent) adoptCreated(ctx context.Context, received time.Time, containers
 
 // dropGone removes the containers that went away while nobody was connected,
 // and those that have stopped where the runtime doesn't list them: through CRI
-// a stopped container is never started again, and nobody mounts its files. One that was heard of after the snapshot is younger than it. One whose first
+// a stopped container is never started again, and nobody mounts its files. What
+// was planted in it stays in the records' history, as for one that was removed.
+// One that was heard of after the snapshot is younger than it. One whose first
 // process is alive stays, whatever the runtime says: to disarm a running
 // container is worse than to keep a file too long.
 func (a *Agent) dropGone(ctx context.Context, received time.Time, there map[string]bool) {

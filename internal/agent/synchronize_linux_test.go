@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/beesting-otel/beesting/internal/state"
 	"github.com/beesting-otel/beesting/nri"
 )
 
@@ -136,8 +137,8 @@ func TestGoneWhileAway(t *testing.T) {
 		got.Container.Pod.Namespace != before.Container.Pod.Namespace || got.Container.Pod.UID != before.Container.Pod.UID {
 		t.Errorf("placement %+v, was %+v", got, before)
 	}
-	if left, err := os.ReadDir(filepath.Join(n.stateDir, "containers")); err != nil || len(left) != 0 {
-		t.Errorf("records left: %v, %v", left, err)
+	if left := n.agent.state.Stats().Containers; left != 0 {
+		t.Errorf("%d records left", left)
 	}
 }
 
@@ -186,13 +187,31 @@ func TestRestartWithoutRecord(t *testing.T) {
 		n := newNode(t)
 		c := testContainer("c1")
 		id := n.launch(&c, 7)
-		if err := damage(filepath.Join(n.stateDir, "containers", "c1.json")); err != nil {
+		before, err := n.agent.state.Record("c1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.agent.state.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := damage(filepath.Join(n.stateDir, "records.db")); err != nil {
 			t.Fatal(err)
 		}
 		n.restart()
 		n.synchronize(c)
-		if !n.core.Armed(id) || n.reasons()[ReasonStateDir] != 1 || len(n.files()) != 1 {
-			t.Errorf("%s: %+v", name, n.agent.Status())
+		if s := n.agent.Status(); !n.core.Armed(id) || n.reasons()[ReasonStateDir] != 1 || len(n.files()) != 1 || (s.Records.SetAside != "") != (name == "damaged") {
+			t.Errorf("%s: %+v", name, s)
+		}
+		// It is written again: all but the time can be found out.
+		n.restart()
+		n.synchronize(c)
+		r, err := n.agent.state.Record("c1")
+		if err != nil || len(r.Tokens) != 1 || len(n.reasons()) != 0 {
+			t.Fatalf("%s: record %+v, %v", name, r, err)
+		}
+		before.Tokens[0].PlantedAt = r.Tokens[0].PlantedAt
+		if r.Tokens[0] != before.Tokens[0] || r.Tokens[0].Inode == 0 || r.Tokens[0].PlacementID != id {
+			t.Errorf("%s: found out %+v, was %+v", name, r.Tokens[0], before.Tokens[0])
 		}
 	}
 }
@@ -283,8 +302,10 @@ func TestOrphansAreCollected(t *testing.T) {
 	n.launch(&c, 7)
 	orphan := filepath.Join(n.stateDir, "pods/gone/containers/web/0badcafe")
 	partial := filepath.Join(filepath.Dir(c.Mounts[len(c.Mounts)-1].Source), ".tmp-1")
-	record := filepath.Join(n.stateDir, "containers", "gone.json")
-	for _, name := range []string{orphan, partial, record} {
+	if err := n.agent.state.WriteRecord(state.Record{Container: "gone"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{orphan, partial} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -293,12 +314,12 @@ func TestOrphansAreCollected(t *testing.T) {
 		}
 	}
 	n.synchronize(c)
-	for _, name := range []string{orphan, partial, record, filepath.Dir(filepath.Dir(filepath.Dir(orphan)))} {
+	for _, name := range []string{orphan, partial, filepath.Dir(filepath.Dir(filepath.Dir(orphan)))} {
 		if _, err := os.Stat(name); !os.IsNotExist(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if len(n.files()) != 1 || len(n.reasons()) != 0 {
-		t.Errorf("files %v, failures %v", n.files(), n.agent.Status().Failures)
+	if s := n.agent.Status(); len(n.files()) != 1 || len(n.reasons()) != 0 || s.Records.Containers != 1 {
+		t.Errorf("files %v, failures %v, records %+v", n.files(), s.Failures, s.Records)
 	}
 }

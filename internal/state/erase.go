@@ -9,20 +9,14 @@ import (
 	"strings"
 )
 
-// Contents is what a state directory holds.
-type Contents struct {
-	// Files is how many planted files there are, Records of how many containers.
-	Files, Records int
-}
-
-// Look says what the state directory at path holds, without the lock. It returns
-// an error that is fs.ErrNotExist if there is none.
-func Look(path string) (Contents, error) {
+// Look says how many planted files the state directory at path holds, without
+// the lock. It returns an error that is fs.ErrNotExist if there is none.
+func Look(path string) (files int, err error) {
 	if _, err := os.ReadDir(path); err != nil {
-		return Contents{}, fmt.Errorf("state directory: %w", err)
+		return 0, fmt.Errorf("state directory: %w", err)
 	}
-	files, containers, err := (&Dir{path: path}).Leftovers()
-	return Contents{Files: len(files), Records: len(containers)}, err
+	all, err := plantedFiles(path)
+	return len(all), err
 }
 
 // Erase removes the state directory at path, whose lock the caller should hold.
@@ -66,8 +60,10 @@ func Erase(path string) error {
 // writes are.
 func ours(name string) bool {
 	switch name {
-	case "lock", "node.key", "watched", "containers", "pods":
+	case "lock", "node.key", "watched", oldRecords, "pods":
 		return true
 	}
-	return strings.HasPrefix(name, ".tmp-") || strings.HasPrefix(name, ".check-") || strings.HasPrefix(name, ".beesting-check-")
+	// The database, and those that were set aside.
+	return name == databaseName || strings.HasPrefix(name, databaseName+".") ||
+		strings.HasPrefix(name, unfinished) || strings.HasPrefix(name, ".check-") || strings.HasPrefix(name, ".beesting-check-")
 }

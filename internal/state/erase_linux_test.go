@@ -13,14 +13,16 @@ import (
 func used(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state")
-	d, err := Open(path)
+	d, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, errKey := d.Key()
 	_, errWrite := d.Write(File{PodUID: "p", ContainerName: "c", ContainerID: "id", Token: "t", Content: []byte("x"), Mode: 0o600})
 	err = errors.Join(errKey, errWrite, d.WriteRecord(Record{Container: "id"}), d.Mark("boot", 1), d.Close(),
-		os.WriteFile(filepath.Join(path, ".tmp-1"), nil, 0o600))
+		os.WriteFile(filepath.Join(path, ".tmp-1"), nil, 0o600),
+		os.WriteFile(filepath.Join(path, "records.db.damaged"), nil, 0o600),
+		os.MkdirAll(filepath.Join(path, "containers", "old.json"), 0o700))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,8 +31,8 @@ func used(t *testing.T) string {
 
 func TestErase(t *testing.T) {
 	path := used(t)
-	if c, err := Look(path); err != nil || c != (Contents{Files: 1, Records: 1}) {
-		t.Errorf("holds %+v (%v)", c, err)
+	if n, err := Look(path); err != nil || n != 1 {
+		t.Errorf("holds %d files (%v)", n, err)
 	}
 	if err := Erase(path); err != nil {
 		t.Fatal(err)

@@ -3,37 +3,13 @@ package state
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
-
-// Record says what the planted files of one container are.
-type Record struct {
-	Container string  `json:"container"`
-	Tokens    []Token `json:"tokens"`
-	// Name is the container's in its pod. It and the pod say whose tokens they
-	// were when the container is gone; older records don't have them.
-	Name      string `json:"name,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-	Pod       string `json:"pod,omitempty"`
-	PodUID    string `json:"pod_uid,omitempty"`
-}
-
-// Token is one planted file.
-type Token struct {
-	Name string `json:"name"`
-	Kind string `json:"kind,omitempty"`
-	// Path is where the container has it, File where the host does.
-	Path      string    `json:"path"`
-	File      string    `json:"file"`
-	PlantedAt time.Time `json:"planted_at"`
-}
 
 // File is what to write.
 type File struct {
@@ -51,19 +27,6 @@ func (d *Dir) FilePath(f File) string {
 	sum := sha256.Sum256([]byte(f.ContainerID + "\x00" + f.Token))
 	return filepath.Join(d.path, "pods", component(f.PodUID), "containers", component(f.ContainerName),
 		hex.EncodeToString(sum[:4]))
-}
-
-// component makes a file name of s. Ids and names come from the runtime, and
-// none of them may lead elsewhere.
-func component(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
-	}
-	if s != "" && len(s) <= 128 && s[0] != '.' && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:8])
 }
 
 // Write makes the file and returns its path. No one ever sees a part of it. A
@@ -98,6 +61,7 @@ func (d *Dir) Remove(files ...string) error {
 			errs = append(errs, fmt.Errorf("token file: %w", err))
 			continue
 		}
+		d.step("file removed")
 		d.prune(file)
 	}
 	return errors.Join(errs...)
@@ -113,56 +77,16 @@ func (d *Dir) prune(file string) {
 	}
 }
 
-func (d *Dir) recordPath(container string) string {
-	return filepath.Join(d.path, "containers", component(container)+".json")
-}
-
-// WriteRecord stores r, over an earlier one of the same container.
-func (d *Dir) WriteRecord(r Record) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("container record: %w", err)
-	}
-	name := d.recordPath(r.Container)
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return fmt.Errorf("container record: %w", err)
-	}
-	if err := d.write(name, append(b, '\n'), fileMode{mode: 0o600}); err != nil {
-		return fmt.Errorf("container record: %w", err)
-	}
-	return nil
-}
-
-// Record returns what was stored for a container; an error that is
-// fs.ErrNotExist if nothing was.
-func (d *Dir) Record(container string) (Record, error) {
-	return readRecord(d.recordPath(container))
-}
-
-func readRecord(name string) (Record, error) {
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return Record{}, fmt.Errorf("container record: %w", err)
-	}
-	var r Record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return Record{}, fmt.Errorf("container record %s: %w", name, err)
-	}
-	return r, nil
-}
-
-// RemoveRecord removes what was stored for a container, if anything was.
-func (d *Dir) RemoveRecord(container string) error {
-	if err := os.Remove(d.recordPath(container)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("container record: %w", err)
-	}
-	return nil
-}
-
 // Leftovers lists every planted file and every container with a record, for
 // the caller to remove those that nobody uses any more. Unfinished writes are
 // among the files.
 func (d *Dir) Leftovers() (files, containers []string, err error) {
+	files, err = plantedFiles(d.path)
+	return files, d.records.containers(), err
+}
+
+// plantedFiles lists the files below the state directory at path.
+func plantedFiles(path string) (files []string, err error) {
 	walk := func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -174,20 +98,8 @@ func (d *Dir) Leftovers() (files, containers []string, err error) {
 		}
 		return nil
 	}
-	if err := filepath.WalkDir(filepath.Join(d.path, "pods"), walk); err != nil {
-		return nil, nil, fmt.Errorf("planted files: %w", err)
+	if err := filepath.WalkDir(filepath.Join(path, "pods"), walk); err != nil {
+		return nil, fmt.Errorf("planted files: %w", err)
 	}
-	records, err := filepath.Glob(filepath.Join(d.path, "containers", "*.json"))
-	if err != nil {
-		return nil, nil, fmt.Errorf("container records: %w", err)
-	}
-	for _, name := range records {
-		r, err := readRecord(name)
-		if err != nil || r.Container == "" {
-			// Damaged: its name is the container's in all but odd cases.
-			r.Container = strings.TrimSuffix(filepath.Base(name), ".json")
-		}
-		containers = append(containers, r.Container)
-	}
-	return files, containers, nil
+	return files, nil
 }

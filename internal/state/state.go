@@ -1,11 +1,12 @@
 // Package state keeps what must outlive the agent: the planted files, which are
-// mounted into containers, a small record per container that says what they
-// are, and the node's key.
+// mounted into containers, a record per container that says what they are and
+// were, and the node's key.
 //
 //	lock                                          held by the one agent of the node
 //	node.key                                      32 random bytes
 //	watched                                       when the tokens were last watched
-//	containers/ID.json                            a Record
+//	records.db                                    a Record per container, and the history (bbolt)
+//	records.db.damaged, records.db.other-version  set aside, one of each
 //	pods/POD UID/containers/CONTAINER NAME/XXXXXXXX   a planted file
 //
 // A container sees the path of its mounts' sources in /proc/self/mountinfo.
@@ -13,17 +14,53 @@
 // mounts into every container, /dev/termination-log and /etc/hosts:
 // /var/lib/kubelet/pods/UID/containers/NAME/8 hex digits.
 //
-// Nothing is synced to disk except the key: after a crash of the node no
-// container that mounts a file runs any more, and the files are collected.
+// # Records
+//
+// Records are in memory, and that is what readers read. One goroutine brings
+// them to disk, in transactions of all that has come while the one before it was
+// waiting for the disk. So nobody who writes or reads a record waits for a disk,
+// however slow; a full one makes the commit fail, which is tried again and shown
+// by Stats. The memory is bounded by the containers of the node, and by 4096
+// removed ones on their way to the history.
+//
+// # What a crash loses
+//
+// Planted files are made under another name and renamed, so there is none or a
+// whole one. They are never synced: after a crash of the node no container that
+// mounts one runs any more, and through CRI none of them is started again.
+//
+//   - kill -9 while a file is written, or before its record: a file that no
+//     container mounts, as the runtime had no answer yet. Leftovers lists it, the
+//     agent removes it after its next synchronization.
+//   - kill -9 before the commit of a new record: the record. The container has its
+//     mount; the source's path is made of the container's id and the token's name
+//     (FilePath), so the agent finds out which token it is, says so and writes
+//     the record again. Ids of token and placement are MACs of the same two
+//     names. What is gone is when the token was planted. If the token was also
+//     taken out of the policy meanwhile, nobody knows it any more: its mount is
+//     reported as foreign, and it is not watched.
+//   - kill -9 between the removal of files and the commit that moves the record to
+//     the history: a record of files that are gone, of a container that is gone.
+//     The agent moves it at its next synchronization, with that time.
+//   - kill -9 within a commit: nothing, or the whole batch; bbolt's two meta pages
+//     see to that.
+//   - crash of the node: the same, with what the disk had not confirmed; after a
+//     commit that was confirmed, nothing. The key is synced when it is made.
+//   - a damaged database: the history. The file is kept under another name, a new
+//     one is made, and records of containers that are there are found out again as
+//     above.
 package state
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // ErrLocked says that another agent uses the directory.
@@ -32,16 +69,56 @@ var ErrLocked = errors.New("in use by another agent")
 // KeyBytes is the length of the node's key.
 const KeyBytes = 32
 
+// unfinished begins the name of a file that is being written.
+const unfinished = ".tmp-"
+
+// Options set up a Dir. The zero value of each means the default.
+type Options struct {
+	// Log takes warnings; none are written if nil.
+	Log *slog.Logger
+	// Now is the wall clock; time.Now if nil.
+	Now func() time.Time
+	// MaxHistory, in placements, and MaxAge bound what is remembered of removed
+	// containers: DefaultMaxHistory and DefaultMaxAge if zero.
+	MaxHistory int
+	MaxAge     time.Duration
+	// CloseTimeout is how long Close waits for the disk; 5 s if zero.
+	CloseTimeout time.Duration
+	// Step is called at each step that a crash could come after, by several
+	// goroutines and with locks held; for tests.
+	Step func(name string)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.MaxHistory = cmp.Or(o.MaxHistory, DefaultMaxHistory)
+	o.MaxAge = cmp.Or(o.MaxAge, DefaultMaxAge)
+	o.CloseTimeout = cmp.Or(o.CloseTimeout, 5*time.Second)
+	if o.Step == nil {
+		o.Step = func(string) {}
+	}
+	return o
+}
+
 // Dir is an open state directory, locked for this process. Its methods may be
 // called concurrently as long as no two of them deal with the same container.
 type Dir struct {
-	path string
-	lock *os.File
+	path         string
+	records      *records
+	step         func(string)
+	closeTimeout time.Duration
 }
 
 // Open takes the state directory at path, made if it is missing, and locks it.
-// It returns an error that is ErrLocked if another process has it.
-func Open(path string) (*Dir, error) {
+// It returns an error that is ErrLocked if another process has it. Records that
+// can't be read or written are no error of Open: see Stats.
+func Open(path string, o Options) (*Dir, error) {
+	o = o.withDefaults()
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
@@ -59,7 +136,54 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", path, err)
 	}
-	return &Dir{path: path, lock: held}, nil
+	o.Step("locked")
+	sweep(path)
+	return &Dir{path: path, records: openRecords(path, o, held.Close), step: o.Step, closeTimeout: o.CloseTimeout}, nil
+}
+
+// sweep removes what writes at the top of the directory left unfinished.
+func sweep(path string) {
+	names, err := filepath.Glob(filepath.Join(path, unfinished+"*"))
+	if err != nil {
+		return // the path is an odd pattern, and a few small files stay
+	}
+	for _, name := range names {
+		_ = os.Remove(name) // or stays
+	}
+}
+
+// openRecords reads the records, those of an older layout too, and starts the
+// writer. release is called when it has ended.
+func openRecords(path string, o Options, release func() error) *records {
+	db := &database{
+		name: filepath.Join(path, databaseName), log: o.Log, step: o.Step,
+		maxPlacements: o.MaxHistory, maxAge: o.MaxAge,
+	}
+	s := newRecords(db, o, release)
+	loaded, err := db.load()
+	var damaged *DamagedError
+	if errors.As(err, &damaged) {
+		db.bad, loaded = damaged.Err, contents{live: map[string]Record{}}
+		err = db.setAside()
+		if errors.As(err, &damaged) {
+			s.stats.SetAside = damaged.Kept
+		}
+	} else if err != nil {
+		o.Log.Warn("container records can't be read: what they say is found out again", slog.Any("error", err))
+		s.stats.Error = err.Error()
+	}
+	s.live, s.stats.History = loaded.live, loaded.history
+	s.old = readOld(filepath.Join(path, oldRecords), o.Log)
+	for key, r := range s.old.records {
+		if _, ok := s.live[key]; !ok {
+			s.live[key] = r
+			s.note(key, change{live: &r})
+		}
+	}
+	o.Step("loaded")
+	s.poke() // opens the database, and shortens the history
+	go s.run()
+	return s
 }
 
 // Check tries whether a state directory at path can be written, without taking
@@ -79,8 +203,10 @@ func Check(path string) error {
 	return nil
 }
 
-// Close lets go of the lock. The files stay.
-func (d *Dir) Close() error { return d.lock.Close() }
+// Close commits the records that are not on disk yet and lets go of the lock.
+// It returns an error if they can't be written, or not in time: then the lock is
+// held until the disk has answered. Planted files stay.
+func (d *Dir) Close() error { return d.records.close(d.closeTimeout) }
 
 // Path returns the directory's absolute path, links resolved.
 func (d *Dir) Path() string { return d.path }
@@ -121,10 +247,11 @@ type fileMode struct {
 // write puts a whole file in place, or none: under another name first, then
 // renamed. An interrupted one is left in the same directory with a leading dot.
 func (d *Dir) write(name string, content []byte, m fileMode) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), ".tmp-*") // 0600
+	f, err := os.CreateTemp(filepath.Dir(name), unfinished+"*") // 0600
 	if err != nil {
 		return err
 	}
+	d.step("file made")
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(f.Name()))
@@ -136,9 +263,11 @@ func (d *Dir) write(name string, content []byte, m fileMode) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	d.step("file written")
 	if err := os.Rename(f.Name(), name); err != nil {
 		return err
 	}
+	d.step("file in place")
 	if !m.sync {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 func open(t *testing.T, path string) *Dir {
 	t.Helper()
-	d, err := Open(path)
+	d, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestOpenLocks(t *testing.T) {
 	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o700 {
 		t.Errorf("directory: %v, %v", fi, err)
 	}
-	if _, err := Open(path); !errors.Is(err, ErrLocked) {
+	if _, err := Open(path, Options{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("second: %v, want ErrLocked", err)
 	}
 	if err := Check(path); err != nil {
@@ -153,13 +154,26 @@ func TestHostileNames(t *testing.T) {
 			t.Errorf("record of %q: %+v, %v", s, r, err)
 		}
 	}
-	if got, err := os.ReadDir(d.Path()); err != nil || len(got) != 3 { // containers, lock, pods
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadDir(d.Path()); err != nil || len(got) != 3 { // lock, pods, records.db
 		t.Errorf("state directory holds %v, %v", got, err)
+	}
+	d = open(t, d.Path())
+	for _, c := range d.records.containers() { // by what is found under each, none stays
+		if err := d.RemoveRecord(c); err != nil {
+			t.Error(err)
+		}
+	}
+	if s := d.Stats(); s.Containers != 0 {
+		t.Errorf("after removal: %+v", s)
 	}
 }
 
 func TestRecords(t *testing.T) {
-	d := open(t, t.TempDir())
+	path := t.TempDir()
+	d := open(t, path)
 	if _, err := d.Record("c1"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("none yet: %v", err)
 	}
@@ -170,32 +184,53 @@ func TestRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Record{Container: "c1", Tokens: []Token{{Name: "aws", Kind: "k", Path: "/p", File: name, PlantedAt: time.Unix(5, 6).UTC()}}}
+	want := Record{
+		Container: "c1", Name: "web", Image: "shop", UserNS: &IDs{UID: 100000, GID: 100000}, CreatedAt: time.Unix(4, 0).UTC(),
+		Tokens: []Token{{
+			Name: "aws", Kind: "k", Strategy: StrategyBind, Path: "/p", File: name, Dev: 7, Inode: 1 << 60,
+			ID: "abcdefghijklmnopqrstuvwxyz", PlacementID: 1<<64 - 1, PlantedAt: time.Unix(5, 6).UTC(),
+		}},
+	}
 	if err := d.WriteRecord(want); err != nil {
 		t.Fatal(err)
 	}
-	got, err := d.Record("c1")
-	if err != nil || got.Container != "c1" || !slices.Equal(got.Tokens, want.Tokens) {
-		t.Errorf("got %+v, %v", got, err)
-	}
-
 	unfinished := filepath.Join(filepath.Dir(name), ".tmp-1")
-	damaged := filepath.Join(d.Path(), "containers", "c2.json")
-	for _, file := range []string{unfinished, damaged} {
-		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(unfinished, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"at once", "after a restart"} {
+		got, err := d.Record("c1")
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v, want %+v", when, got, err, want)
+		}
+		got.Tokens[0].Name, got.UserNS.UID = "changed", 0 // the reader's own
+		files, containers, err := d.Leftovers()
+		if err != nil || !slices.Equal(files, []string{unfinished, name}) || !slices.Equal(containers, []string{"c1"}) {
+			t.Errorf("%s: leftovers %v, %v, %v", when, files, containers, err)
+		}
+		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}
+		d = open(t, path)
 	}
-	if _, err := d.Record("c2"); err == nil {
-		t.Error("damaged record accepted")
+	if fi, err := os.Stat(filepath.Join(path, databaseName)); err != nil || fi.Mode() != 0o600 {
+		t.Errorf("database: %v, %v", fi, err)
 	}
-	files, containers, err := d.Leftovers()
-	if err != nil || !slices.Equal(files, []string{unfinished, name}) || !slices.Equal(containers, []string{"c1", "c2"}) {
-		t.Errorf("leftovers: %v, %v, %v", files, containers, err)
-	}
-	for _, c := range []string{"c1", "c2", "c3"} {
+	for _, c := range []string{"c1", "c1", "c2"} {
 		if err := d.RemoveRecord(c); err != nil {
 			t.Errorf("remove record %s: %v", c, err)
 		}
+	}
+	if _, err := d.Record("c1"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removed: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.WriteRecord(want); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if s := open(t, path).Stats(); s.Containers != 0 || s.History != 1 {
+		t.Errorf("after removal: %+v", s)
 	}
 }
