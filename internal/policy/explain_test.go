@@ -161,19 +161,12 @@ func TestCollide(t *testing.T) {
 
 func TestParseAnnotationRefuses(t *testing.T) {
 	for _, tt := range []struct{ key, mode, want string }{
-		{"", "optOut", "name part must be non-empty"},
-		{"a b", "optOut", "name part must consist of"},
-		{"a/b/c", "optIn", "a valid label key"},
+		{"", "optOut", "not an annotation's key"},
+		{"a b", "optOut", "not an annotation's key"},
+		{"a/b/c", "optIn", "not an annotation's key"},
 		{"a", "optout", `mode "optout": must be one of optOut, optIn`},
 	} {
-		_, err := ParseAnnotation(tt.key, tt.mode)
-		if tt.key == "a/b/c" {
-			if err == nil {
-				t.Errorf("ParseAnnotation(%q) passes", tt.key)
-			}
-			continue
-		}
-		if err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := ParseAnnotation(tt.key, tt.mode); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("ParseAnnotation(%q, %q) = %v, want %s", tt.key, tt.mode, err, tt.want)
 		}
 	}

@@ -67,7 +67,7 @@ func ParseAnnotation(key, mode string) (Annotation, error) {
 	// An annotation's key has the syntax of a label's, but for capitals in its
 	// prefix (k8s.io/apimachinery api/validation.ValidateAnnotations).
 	if _, err := labels.NewRequirement(strings.ToLower(key), selection.Exists, nil); err != nil {
-		return Annotation{}, errors.New(strings.TrimPrefix(err.Error(), "key: "))
+		return Annotation{}, errors.New("not an annotation's key, which is NAME or PREFIX/NAME, as in example.com/backup")
 	}
 	return Annotation{key: key, optIn: mode == "optIn"}, nil
 }
