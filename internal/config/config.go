@@ -105,11 +105,8 @@ type Environment struct {
 // names in it start at path's directory. The error is an *Error when the file
 // could be read and is wrong.
 func Load(path string, env Environment) (Config, error) {
-	data, err := readBounded(path, MaxFile)
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
-	}
-	return Parse(path, data, env)
+	c, _, err := LoadSource(path, env)
+	return c, err
 }
 
 // Parse is Load with the content of the file at hand; path is for error

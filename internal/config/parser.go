@@ -15,6 +15,7 @@ type parser struct {
 	file, dir string
 	env       Environment
 	problems  []Problem
+	source    Source
 
 	// names are the lines in which tokens' names were first given.
 	names map[string]int

@@ -96,7 +96,7 @@ func tokenKeys() []key[draft] {
 		}},
 		{entry{
 			name: "contentFile", form: "path", hint: "credentials.txt",
-			doc: "File with the content, in place of `content`: read once at start, as it is, at most 1 MiB. A relative " +
+			doc: "File with the content, in place of `content`: read with the configuration, as it is, at most 1 MiB. A relative " +
 				"path starts at the configuration file's directory.",
 		}, (*parser).contentFile},
 		{entry{
@@ -129,7 +129,7 @@ func (p *parser) contentFile(d *draft, n *yaml.Node) {
 	if !filepath.IsAbs(s) {
 		s = filepath.Join(p.dir, s)
 	}
-	data, err := ReadContent(s)
+	data, err := p.read(s, beesting.MaxTokenContent)
 	if err != nil {
 		p.fail(n, "token contentFile: %v", err)
 		return
