@@ -64,17 +64,58 @@ type TokenConfig struct {
 	ContentFile string `mapstructure:"content_file"`
 	// WatchDirectory makes listing the token's directory an access too.
 	WatchDirectory bool `mapstructure:"watch_directory"`
+	// Match narrows that of the receiver for this token.
+	Match *TokenMatchConfig `mapstructure:"match"`
 
 	_ struct{}
 }
 
-// MatchConfig says which pods' containers get the tokens.
+// MatchConfig says which containers get the tokens.
 type MatchConfig struct {
 	Namespaces []string `mapstructure:"namespaces"`
 	// ExcludeNamespaces is the agent's default if it isn't in the
 	// configuration; nil and empty exclude nothing.
 	ExcludeNamespaces []string            `mapstructure:"exclude_namespaces"`
 	LabelSelector     LabelSelectorConfig `mapstructure:"label_selector"`
+	Containers        []string            `mapstructure:"containers"`
+	Images            []string            `mapstructure:"images"`
+	Exclude           []RuleConfig        `mapstructure:"exclude"`
+	// Annotation gives pods a say; nil gives them none.
+	Annotation *AnnotationConfig `mapstructure:"annotation"`
+
+	_ struct{}
+}
+
+// TokenMatchConfig is a MatchConfig without a default.
+type TokenMatchConfig struct {
+	Namespaces        []string            `mapstructure:"namespaces"`
+	ExcludeNamespaces []string            `mapstructure:"exclude_namespaces"`
+	LabelSelector     LabelSelectorConfig `mapstructure:"label_selector"`
+	Containers        []string            `mapstructure:"containers"`
+	Images            []string            `mapstructure:"images"`
+	Exclude           []RuleConfig        `mapstructure:"exclude"`
+	// Annotation gives pods a say; nil gives them none.
+	Annotation *AnnotationConfig `mapstructure:"annotation"`
+
+	_ struct{}
+}
+
+// RuleConfig is a set of conditions, at least one, that all hold for a container
+// that gets no tokens.
+type RuleConfig struct {
+	Namespaces    []string            `mapstructure:"namespaces"`
+	LabelSelector LabelSelectorConfig `mapstructure:"label_selector"`
+	Containers    []string            `mapstructure:"containers"`
+	Images        []string            `mapstructure:"images"`
+
+	_ struct{}
+}
+
+// AnnotationConfig names an annotation of pods, and what it means.
+type AnnotationConfig struct {
+	Key string `mapstructure:"key"`
+	// Mode is "optOut" or "optIn"; "optOut" if empty.
+	Mode string `mapstructure:"mode"`
 
 	_ struct{}
 }
@@ -203,7 +244,9 @@ var numberForText = regexp.MustCompile(`[sS]tring', got unconvertible type '(int
 
 const (
 	keyDelimiter = "::" // confmap.KeyDelimiter, which is a variable
-	matchLabels  = "match" + keyDelimiter + "label_selector" + keyDelimiter + "match_labels"
+	// matchLabels is how the path of a mapping of labels ends: there are such in
+	// exclude rules and in tokens, too.
+	matchLabels = keyDelimiter + "label_selector" + keyDelimiter + "match_labels"
 )
 
 // withoutValue collects in bare the keys outside of lists that have no value,
@@ -219,7 +262,7 @@ func withoutValue(v any, path string, bare *[]string) error {
 			}
 			if v[name] != nil {
 				errs = append(errs, withoutValue(v[name], key, bare))
-			} else if path == matchLabels {
+			} else if strings.HasSuffix(path, matchLabels) {
 				errs = append(errs, fmt.Errorf(`%s: label %.60q has no value (the empty value is written "")`, dotted(path), name))
 			} else {
 				*bare = append(*bare, key)

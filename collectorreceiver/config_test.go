@@ -21,6 +21,7 @@ import (
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/config"
+	"github.com/beesting-otel/beesting/internal/policy"
 )
 
 func environment(vars map[string]string) config.Environment {
@@ -68,7 +69,9 @@ func everything() *Config {
 		Tokens: []TokenConfig{
 			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Mode: "0400", Content: opaque("line 1\nline 2\n")},
 			{Name: "two", Path: "/two", Mode: "0o604", Content: opaque(""), WatchDirectory: true},
-			{Name: "three", Path: "/three", ContentFile: "/nonexistent/content"},
+			{Name: "three", Path: "/three", ContentFile: "/nonexistent/content", Match: &TokenMatchConfig{
+				Containers: []string{"db"}, Annotation: &AnnotationConfig{Key: "example.com/three", Mode: "optIn"},
+			}},
 		},
 		Match: &MatchConfig{
 			Namespaces: []string{"web-*", "shop"}, ExcludeNamespaces: []string{},
@@ -79,6 +82,12 @@ func everything() *Config {
 					{Key: "tier", Operator: "Exists"},
 				},
 			},
+			Containers: []string{"db", "app*"}, Images: []string{"registry.example:5000/team/*"},
+			Exclude: []RuleConfig{
+				{Namespaces: []string{"web-2"}, Containers: []string{"app"}},
+				{Images: []string{"*:latest"}, LabelSelector: LabelSelectorConfig{MatchLabels: map[string]string{"tier": "debug"}}},
+			},
+			Annotation: &AnnotationConfig{Key: "example.com/say"},
 		},
 		NodeName: "n1",
 		StateDir: "/s/../state/",
@@ -170,13 +179,8 @@ func TestResolve(t *testing.T) {
 	require.NoError(t, os.WriteFile(c.Tokens[2].ContentFile, []byte("a\x00b"), 0o600))
 	got, err := c.resolve(environment(nil))
 	require.NoError(t, err)
-	assert.Equal(t, "web-*", got.Match.Namespaces[0].String())
-	pod := beesting.Pod{Namespace: "web-1", Labels: map[string]string{
-		"app.kubernetes.io/name": "shop", "version": "1.10", "empty": "", "tier": ""}}
-	assert.True(t, got.Match.Pod(pod))
-	pod.Labels["team"] = "security"
-	assert.False(t, got.Match.Pod(pod))
-	got.Match.Namespaces, got.Match.Labels = nil, nil
+	everyMatch(t, got.Policy())
+	got.Match, got.TokenMatch = policy.Match{}, nil
 	want := config.Config{
 		Tokens: []beesting.Token{
 			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Content: []byte("line 1\nline 2\n"), Mode: 0o400},
@@ -195,6 +199,33 @@ func TestResolve(t *testing.T) {
 		CommandArgs: "off",
 	}
 	assert.Equal(t, want, got)
+}
+
+// everyMatch tries every condition of everything, each with what just misses it.
+func everyMatch(t *testing.T, p policy.Policy) {
+	t.Helper()
+	for name, tt := range map[string]struct {
+		change func(*beesting.Container)
+		want   int // tokens
+	}{
+		"all hold":      {func(*beesting.Container) {}, 2},
+		"namespace":     {func(c *beesting.Container) { c.Pod.Namespace = "kube-system" }, 0},
+		"label":         {func(c *beesting.Container) { c.Pod.Labels["version"] = "1.1" }, 0},
+		"expression":    {func(c *beesting.Container) { c.Pod.Labels["team"] = "security" }, 0},
+		"container":     {func(c *beesting.Container) { c.Name = "proxy" }, 0},
+		"image":         {func(c *beesting.Container) { c.ImageName = "nginx" }, 0},
+		"exclude":       {func(c *beesting.Container) { c.Pod.Namespace = "web-2" }, 0},
+		"other exclude": {func(c *beesting.Container) { c.Pod.Labels["tier"], c.ImageTags = "debug", []string{"latest"} }, 0},
+		"annotation":    {func(c *beesting.Container) { c.Pod.Annotations = map[string]string{"example.com/say": "false"} }, 0},
+		"token's match": {func(c *beesting.Container) {
+			c.Name, c.Pod.Annotations = "db", map[string]string{"example.com/three": "true"}
+		}, 3},
+	} {
+		c := beesting.Container{Name: "app", ImageName: "registry.example:5000/team/x", Pod: beesting.Pod{Namespace: "web-1", Labels: map[string]string{
+			"app.kubernetes.io/name": "shop", "version": "1.10", "empty": "", "tier": ""}}}
+		tt.change(&c)
+		assert.Len(t, p.Select(c), tt.want, "%s: %+v", name, p.Explain(c))
+	}
 }
 
 func TestResolveContentFile(t *testing.T) {

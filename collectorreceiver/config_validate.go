@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/config"
-	"github.com/beesting-otel/beesting/internal/policy"
 )
 
 const (
@@ -80,6 +77,7 @@ func (c *Config) translate() (config.Config, error) {
 		Sensor:      c.Sensor.translate(&m),
 		CommandArgs: c.CommandArgs,
 	}
+	out.TokenMatch = c.tokenMatches(&m)
 	if c.NodeName != "" {
 		m.add("node_name", config.CheckNodeName(c.NodeName))
 	}
@@ -98,19 +96,25 @@ func (c *Config) translate() (config.Config, error) {
 
 func (c *Config) tokens(m *mistakes) []beesting.Token {
 	m.add("tokens", config.CheckTokenCount(len(c.Tokens)))
-	names, paths := map[string]int{}, map[string]int{}
+	names := map[string]int{}
+	var wide []int                                           // the tokens so far that every matched container gets
 	given := c.Tokens[:min(len(c.Tokens), config.MaxTokens)] // the others are one mistake, made already
 	out := make([]beesting.Token, len(given))
 	for i, t := range given {
 		key := fmt.Sprintf("tokens[%d]", i)
 		out[i] = t.translate(m, key)
 		unique(m, names, key+".name", t.Name, i)
-		unique(m, paths, key+".path", t.Path, i)
-	}
-	for i, t := range out {
-		above, found := config.TokenAbove(t.Path, func(dir string) bool { _, is := paths[dir]; return is })
-		if found {
-			m.add(fmt.Sprintf("tokens[%d].path", i), fmt.Errorf("%.60q lies below the path of tokens[%d], which is a file", t.Path, paths[above]))
+		if t.Path == "" {
+			continue // a mistake, made already
+		}
+		for _, j := range wide {
+			if err := config.CheckPath(t.Path, c.Tokens[j].Path, fmt.Sprintf("tokens[%d]", j)); err != nil {
+				m.add(key+".path", err)
+				break
+			}
+		}
+		if !t.Match.given() {
+			wide = append(wide, i)
 		}
 	}
 	return out
@@ -188,51 +192,6 @@ func exempt(m *mistakes, key string, paths []string, rule func(string) (string, 
 		}
 		seen[s] = i
 		out = append(out, s)
-	}
-	return out
-}
-
-func (c *MatchConfig) translate(m *mistakes) policy.Match {
-	if c == nil {
-		m.add("match", errors.New("must be given, so that nobody plants everywhere by leaving something out: {} means every pod outside kube-system"))
-		return policy.Match{}
-	}
-	out := policy.Match{
-		Namespaces:        patterns(m, "match.namespaces", c.Namespaces),
-		ExcludeNamespaces: patterns(m, "match.exclude_namespaces", c.ExcludeNamespaces),
-	}
-	add := func(key, label, operator string, values []string) {
-		r, err := policy.ParseRequirement(label, operator, values)
-		if err != nil {
-			m.add(key, err)
-			return
-		}
-		out.Labels = append(out.Labels, r)
-	}
-	labels := c.LabelSelector.MatchLabels
-	for _, label := range slices.Sorted(maps.Keys(labels)) {
-		add("match.label_selector.match_labels", label, "In", []string{labels[label]})
-	}
-	for i, e := range c.LabelSelector.MatchExpressions {
-		key := fmt.Sprintf("match.label_selector.match_expressions[%d]", i)
-		if err := config.CheckOneOf(e.Operator, policy.Operators()); err != nil {
-			m.add(key+".operator", err)
-			continue
-		}
-		add(key, e.Key, e.Operator, append([]string{}, e.Values...)) // an error prints nil as null
-	}
-	return out
-}
-
-func patterns(m *mistakes, key string, texts []string) []policy.Pattern {
-	var out []policy.Pattern
-	for i, s := range texts {
-		p, err := config.ParseNamespace(s)
-		if err != nil {
-			m.add(fmt.Sprintf("%s[%d]", key, i), err)
-			continue
-		}
-		out = append(out, p)
 	}
 	return out
 }

@@ -31,6 +31,9 @@ func (m *mistakes) add(key string, err error) {
 	}
 }
 
+// count is how many there are.
+func (m *mistakes) count() int { return len(m.errs) + m.more }
+
 func (m *mistakes) err() error {
 	if m.more > 0 {
 		return errors.Join(append(m.errs, fmt.Errorf("and %d more mistakes", m.more))...)

@@ -9,7 +9,6 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
-	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/collectorreceiver/internal/metadata"
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
@@ -57,7 +56,7 @@ func newNode(g *group, c config.Config, e *engine) (_ *node, err error) {
 		return nil, fmt.Errorf("receiver telemetry: %w", err)
 	}
 	n.agent, err = agent.New(e.core, agent.Options{
-		StateDir: c.StateDir, Select: n.tokensFor, Log: e.log.logger(), After: e.last,
+		StateDir: c.StateDir, Select: c.Policy().Selector(e.log.logger()), Log: e.log.logger(), After: e.last,
 		NRISocket: c.NRI.Socket, PluginName: c.NRI.PluginName, PluginIndex: c.NRI.PluginIndex,
 		// One runtime that is away for a moment must not end a Collector that
 		// has other things to do as well.
@@ -104,14 +103,6 @@ func (n *node) run(ctx context.Context) {
 		// After the mark that Shutdown waits for: see fatal.
 		n.health.fatal(fmt.Errorf("receiver %s: accesses can't be seen any more: %w", n.group.id, n.err))
 	}
-}
-
-// tokensFor is the policy: all tokens, for the containers of matched pods.
-func (n *node) tokensFor(c beesting.Container) []beesting.Token {
-	if n.config.Match.Pod(c.Pod) {
-		return n.config.Tokens
-	}
-	return nil
 }
 
 // connection is told of the container runtime coming and going.

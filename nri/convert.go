@@ -72,7 +72,7 @@ func (r runtimeInfo) convert(pod *api.PodSandbox, c *api.Container) Container {
 func setImage(out *beesting.Container, c *api.Container) {
 	annotations := c.GetAnnotations()
 	ref := cmp.Or(c.GetImage().GetName(), annotations[annotationImageContainerd], annotations[annotationImageCRIO])
-	name, tag, digest := splitImage(ref)
+	name, tag, digest := beesting.SplitImage(ref)
 	out.ImageName = name
 	if tag != "" {
 		out.ImageTags = []string{tag}

@@ -3,7 +3,6 @@ package nri
 import (
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -61,26 +60,5 @@ func TestConvertFallbacks(t *testing.T) {
 	}
 	if empty := (runtimeInfo{}).convert(nil, nil); empty.ID != "" {
 		t.Errorf("nothing: %+v", empty)
-	}
-}
-
-func TestSplitImage(t *testing.T) {
-	sum := strings.Repeat("ab", 32)
-	for ref, want := range map[string][3]string{
-		"":                             {},
-		"busybox":                      {"busybox", "", ""},
-		"busybox:1":                    {"busybox", "1", ""},
-		"localhost:5000/a/b":           {"localhost:5000/a/b", "", ""},
-		"localhost:5000/a/b:c":         {"localhost:5000/a/b", "c", ""},
-		"a/b:c@sha256:" + sum:          {"a/b", "c", "sha256:" + sum},
-		"a/b@sha256:" + sum:            {"a/b", "", "sha256:" + sum},
-		"sha256:" + sum:                {},
-		sum:                            {},
-		"localhost/sha256:" + sum[:10]: {"localhost/sha256", sum[:10], ""},
-	} {
-		name, tag, digest := splitImage(ref)
-		if got := [3]string{name, tag, digest}; got != want {
-			t.Errorf("%s: %q, want %q", ref, got, want)
-		}
 	}
 }

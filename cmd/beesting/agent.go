@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/check"
@@ -143,7 +142,7 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 	}
 	defer func() { err = errors.Join(err, core.Close()) }()
 	n.agent, err = agent.New(core, agent.Options{
-		StateDir: n.config.StateDir, Select: n.tokensFor, Log: n.log,
+		StateDir: n.config.StateDir, Select: n.config.Policy().Selector(n.log), Log: n.log,
 		NRISocket: n.config.NRI.Socket, PluginName: n.config.NRI.PluginName, PluginIndex: n.config.NRI.PluginIndex,
 	})
 	if err != nil {
@@ -196,14 +195,6 @@ func (n *node) serve(ctx context.Context, socket *control.Socket) error {
 
 // rootUID may use the control socket.
 const rootUID = 0
-
-// tokensFor is the policy: all tokens, for the containers of matched pods.
-func (n *node) tokensFor(c beesting.Container) []beesting.Token {
-	if n.config.Match.Pod(c.Pod) {
-		return n.config.Tokens
-	}
-	return nil
-}
 
 func (n *node) status() nodeStatus {
 	return nodeStatus{

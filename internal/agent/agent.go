@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/beesting-otel/beesting"
@@ -47,7 +48,7 @@ type Agent struct {
 	plugin   *nri.Plugin
 	state    *state.Dir
 	nriLock  *os.File
-	selector func(beesting.Container) []beesting.Token
+	policy   atomic.Pointer[func(beesting.Container) []beesting.Token]
 	identity Identity
 	log      *slog.Logger
 	now      func() time.Time
@@ -82,10 +83,11 @@ func New(core *Core, o Options) (*Agent, error) {
 		return nil, errors.New("agent: no core, no state directory or no policy")
 	}
 	a := &Agent{
-		core: core, selector: o.Select, log: o.Log, now: o.Now, setUp: setUp,
+		core: core, log: o.Log, now: o.Now, setUp: setUp,
 		attempts: newAttempts(), looks: newPatience(8, 200*time.Millisecond), op: make(chan struct{}, 1), ready: make(chan struct{}),
 		tenants: map[string]*tenant{}, removed: newFIFO[string, struct{}](maxRemoved),
 	}
+	a.SetPolicy(o.Select)
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -208,6 +210,16 @@ func (a *Agent) Run(ctx context.Context) error {
 		return errors.Join(err, <-plugin)
 	}
 }
+
+// SetPolicy has the agent take another selector in the place of Options.Select,
+// under the same terms. It holds for containers that are created from now on. It
+// may be called at any time, from any goroutine.
+func (a *Agent) SetPolicy(selector func(beesting.Container) []beesting.Token) {
+	a.policy.Store(&selector)
+}
+
+// selector returns the tokens that the policy has for a container now.
+func (a *Agent) selector(c beesting.Container) []beesting.Token { return (*a.policy.Load())(c) }
 
 // Ready is closed when the agent is registered with the runtime and has dealt
 // with the containers that ran before.

@@ -29,9 +29,11 @@ const MaxTokens = 64
 // Config is a valid configuration: every rule of the reference holds, every
 // default is filled in, every environment reference is expanded.
 type Config struct {
-	Tokens   []beesting.Token
-	Match    policy.Match
-	NodeName string
+	Tokens []beesting.Token
+	Match  policy.Match
+	// TokenMatch narrows Match for single tokens, by their names.
+	TokenMatch map[string]policy.Match
+	NodeName   string
 	// StateDir is absolute and clean.
 	StateDir string
 	NRI      NRI
@@ -43,6 +45,15 @@ type Config struct {
 	// Output has at least one of "text", "json" and "otlp", none twice.
 	Output []string
 	Log    Log
+}
+
+// Policy is what Tokens, Match and TokenMatch say together.
+func (c Config) Policy() policy.Policy {
+	p := policy.Policy{Match: c.Match}
+	for _, t := range c.Tokens {
+		p.Tokens = append(p.Tokens, policy.Token{Token: t, Match: c.TokenMatch[t.Name]})
+	}
+	return p
 }
 
 // NRI says how to reach the container runtime.
@@ -94,11 +105,8 @@ type Environment struct {
 // names in it start at path's directory. The error is an *Error when the file
 // could be read and is wrong.
 func Load(path string, env Environment) (Config, error) {
-	data, err := readBounded(path, MaxFile)
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
-	}
-	return Parse(path, data, env)
+	c, _, err := LoadSource(path, env)
+	return c, err
 }
 
 // Parse is Load with the content of the file at hand; path is for error

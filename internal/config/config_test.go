@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/policy"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated documentation")
@@ -75,7 +76,15 @@ tokens:
     content: |
       line 1
       line 2
-  - {name: two, path: "/two", mode: "0o604", content: "", watchDirectory: true}
+  - name: two
+    path: "/two"
+    mode: "0o604"
+    content: ""
+    watchDirectory: true
+    match:
+      containers: [db]
+      excludeNamespaces: [web-9]
+      annotation: {key: example.com/two, mode: optIn}
 match:
   namespaces: [web-*, shop]
   excludeNamespaces: []
@@ -84,6 +93,12 @@ match:
     matchExpressions:
       - {key: team, operator: NotIn, values: [security]}
       - {key: tier, operator: Exists}
+  containers: [db, "app*"]
+  images: ["registry.example:5000/team/*", "nginx:1.*"]
+  exclude:
+    - {namespaces: [web-2], containers: [app]}
+    - {images: ["*:latest"], labelSelector: {matchLabels: {tier: debug}}}
+  annotation: {key: example.com/say}
 nodeName: n1
 stateDir: /s/../state/
 nri: {socket: /n.sock, pluginName: bee, pluginIndex: 07}
@@ -101,18 +116,8 @@ commandArgs: off
 output: [json, otlp]
 log: {level: debug, format: json}
 `, nil)
-	if got := c.Match.Namespaces[0].String(); got != "web-*" {
-		t.Errorf("namespace pattern = %q", got)
-	}
-	pod := beesting.Pod{Namespace: "web-1", Labels: map[string]string{"app": "shop", "version": "1.10", "tier": ""}}
-	if !c.Match.Pod(pod) {
-		t.Errorf("%+v does not match", pod)
-	}
-	pod.Labels["team"] = "security"
-	if c.Match.Pod(pod) {
-		t.Errorf("%+v matches", pod)
-	}
-	c.Match.Namespaces, c.Match.Labels = nil, nil
+	everyMatch(t, c.Policy())
+	c.Match, c.TokenMatch = policy.Match{}, nil
 	want := Config{
 		Tokens: []beesting.Token{
 			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Content: []byte("line 1\nline 2\n"), Mode: 0o400},
@@ -135,6 +140,47 @@ log: {level: debug, format: json}
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("configuration = %+v\nwant %+v", c, want)
+	}
+}
+
+// everyMatch tries every condition of TestEveryKey, each with what just misses it.
+func everyMatch(t *testing.T, p policy.Policy) {
+	t.Helper()
+	tests := []struct {
+		name   string
+		change func(*beesting.Container)
+		want   string
+	}{
+		{"all hold", func(*beesting.Container) {}, "one"},
+		{"second container", func(c *beesting.Container) { c.Name = "db" }, "one"},
+		{"token's own", func(c *beesting.Container) {
+			c.Name, c.Pod.Annotations = "db", map[string]string{"example.com/two": "true"}
+		}, "one two"},
+		{"token's own excluded namespace", func(c *beesting.Container) {
+			c.Name, c.Pod.Namespace, c.Pod.Annotations = "db", "web-9", map[string]string{"example.com/two": "true"}
+		}, "one"},
+		{"namespace", func(c *beesting.Container) { c.Pod.Namespace = "kube-system" }, ""},
+		{"label", func(c *beesting.Container) { c.Pod.Labels["version"] = "1.1" }, ""},
+		{"expression", func(c *beesting.Container) { c.Pod.Labels["team"] = "security" }, ""},
+		{"container", func(c *beesting.Container) { c.Name = "proxy" }, ""},
+		{"image", func(c *beesting.Container) { c.ImageName = "registry.example/team/x" }, ""},
+		{"image by tag", func(c *beesting.Container) { c.ImageName, c.ImageTags = "nginx", []string{"1.27"} }, "one"},
+		{"first exclude", func(c *beesting.Container) { c.Pod.Namespace = "web-2" }, ""},
+		{"half of the first exclude", func(c *beesting.Container) { c.Pod.Namespace, c.Name = "web-2", "db" }, "one"},
+		{"second exclude", func(c *beesting.Container) { c.Pod.Labels["tier"], c.ImageTags = "debug", []string{"latest"} }, ""},
+		{"annotation", func(c *beesting.Container) { c.Pod.Annotations = map[string]string{"example.com/say": "false"} }, ""},
+	}
+	for _, tt := range tests {
+		c := beesting.Container{Name: "app", ImageName: "registry.example:5000/team/x", Pod: beesting.Pod{
+			Namespace: "web-1", Labels: map[string]string{"app": "shop", "version": "1.10", "tier": ""}}}
+		tt.change(&c)
+		var got []string
+		for _, token := range p.Select(c) {
+			got = append(got, token.Name)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: gets %q, want %q: %+v", tt.name, got, tt.want, p.Explain(c))
+		}
 	}
 }
 
@@ -214,6 +260,10 @@ func TestExampleUncommented(t *testing.T) {
 	for _, line := range []string{
 		`namespaces: [payments, web-*]`, `matchLabels: {app: shop}`, `matchExpressions:`,
 		`  - key: team`, `    operator: NotIn`, `    values: [security]`, `nodeName: ${env:NODE_NAME}`,
+		`containers: [app, worker-*]`, `images: ["registry.example:5000/team/*", "nginx:1.*"]`,
+		`exclude:`, `  - namespaces: [payments]`, `    labelSelector: {matchLabels: {role: builder}}`,
+		`    containers: [istio-proxy]`, `    images: ["*/istio/proxyv2:*"]`,
+		`annotation: {key: example.com/backup, mode: optOut}`, `match: {containers: [app]}`,
 		`binaries: [/usr/bin/restic]`, `cgroups: [/system.slice/backup.service]`,
 	} {
 		if !strings.Contains(s, "# "+line+"\n") {
@@ -222,9 +272,13 @@ func TestExampleUncommented(t *testing.T) {
 		s = strings.Replace(s, "# "+line+"\n", line+"\n", 1)
 	}
 	c := mustParse(t, s, map[string]string{"NODE_NAME": "n"})
-	if len(c.Match.Labels) != 2 || len(c.Match.Namespaces) != 2 || c.NodeName != "n" ||
-		len(c.Sensor.Exempt.Binaries) != 1 || len(c.Sensor.Exempt.Cgroups) != 1 {
-		t.Errorf("match = %+v, node = %q, exempt = %+v", c.Match, c.NodeName, c.Sensor.Exempt)
+	m := c.Match
+	if len(m.Labels) != 2 || len(m.Namespaces) != 2 || len(m.Containers) != 2 || len(m.Images) != 2 || len(m.Exclude) != 1 ||
+		m.Annotation.Key() != "example.com/backup" || len(c.TokenMatch) != 1 {
+		t.Errorf("match = %+v, of tokens %+v", m, c.TokenMatch)
+	}
+	if c.NodeName != "n" || len(c.Sensor.Exempt.Binaries) != 1 || len(c.Sensor.Exempt.Cgroups) != 1 {
+		t.Errorf("node = %q, exempt = %+v", c.NodeName, c.Sensor.Exempt)
 	}
 }
 

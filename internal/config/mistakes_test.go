@@ -94,7 +94,34 @@ func TestMistakes(t *testing.T) {
 		{"tokens twice", "tokens:\n- {name: a, path: /a, content: x}\n- {name: a, path: /a, content: x}\n- {name: c, path: /a/b, content: x}\nmatch: {}\n", []string{
 			`f:3: token name "a" is already used by the token in line 2`,
 			`f:3: token path "/a" is already used by the token in line 2`,
-			`f:4: path "/a/b" lies below the token "/a" of line 2, which is a file`}},
+			`f:4: token path "/a/b" lies below the path of the token in line 2, which is a file`}},
+		{"paths of narrowed tokens", "tokens:\n- {name: a, path: /a, content: x, match: {containers: [a]}}\n- {name: b, path: /a, content: x, match: {containers: [b]}}\n" +
+			"- {name: c, path: /a/b, content: x}\n- {name: d, path: /a, content: x, match: {containers: [d]}}\n- {name: e, path: /a/b, content: x, match: {}}\nmatch: {}\n", []string{
+			`f:5: token path "/a" lies above the path of the token in line 4, and so would be a directory`,
+			`f:6: token path "/a/b" is already used by the token in line 4`}},
+		{"token match", "tokens:\n- name: a\n  path: /a\n  content: x\n  match:\n    container: [a]\n    images: [\"a b\"]\n    containers: [A]\n    annotation: {mode: optOut}\nmatch: {}\n", []string{
+			`f:6: token match: unknown key "container": did you mean "containers"?`,
+			`f:7: token match.images: "a b": ' ' can't be in an image's name`,
+			`f:8: token match.containers: "A": 'A' can't be in a container's name: use a-z, 0-9, "-", and "*" or "?" as wildcards`,
+			`f:9: token match.annotation: key "key" is missing`}},
+		{"exclude", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  exclude:\n  - {}\n  - {namespaces: []}\n  - {excludeNamespaces: [a]}\n  - {containers: [A], images: [\"\"]}\n  - ~\n", []string{
+			`f:5: match.exclude: a rule without a condition excludes everything`,
+			`f:6: match.exclude: a rule without a condition excludes everything`,
+			`f:7: match.exclude: unknown key "excludeNamespaces": known are namespaces, labelSelector, containers, images`,
+			`f:8: match.exclude.containers: "A": 'A' can't be in a container's name: use a-z, 0-9, "-", and "*" or "?" as wildcards`,
+			`f:8: match.exclude.images: "": must not be empty`,
+			`f:9: match.exclude: item 5 has no value`}},
+		{"many excludes", "tokens:\n- {name: a, path: /a, content: x}\nmatch: {exclude: [" + strings.Repeat("{containers: [a]}, ", 65) + "]}\n", []string{
+			`f:3: match.exclude: 65 of them, at most 64 are allowed`}},
+		{"many patterns", "tokens:\n- {name: a, path: /a, content: x}\nmatch: {images: [" + strings.Repeat("a, ", 1025) + "]}\n", []string{
+			`f:3: match.images: 1025 of them, at most 1024 are allowed`}},
+		{"annotation", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  annotation: {key: a b, mode: optout}\n", []string{
+			`f:4: match.annotation.mode: "optout" is not one of optOut, optIn: did you mean "optOut"?`}},
+		{"annotation's key", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  annotation: {key: a b}\n", []string{
+			`f:4: match.annotation: key "a b": not an annotation's key, which is NAME or PREFIX/NAME, as in example.com/backup`}},
+		{"annotation without a value", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  annotation: {}\n", []string{
+			`f:4: match.annotation: key "key" is missing`}},
+		{"wildcard first", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  images: [*a/nginx]\n", []string{`f:4: not valid YAML: unknown anchor 'a/nginx' referenced`}},
 		{"no tokens", "tokens: []\nmatch: {}\n", []string{`f:1: tokens: the list is empty: there is nothing to plant`}},
 		{"match", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  namespaces: [Web]\n  labelSelector:\n    matchLabels: {a: b, a: c, d: }\n    matchExpressions:\n    - {key: a, operator: in}\n    - {key: a, operator: In}\n", []string{
 			`f:4: match.namespaces: "Web": 'W' can't be in a namespace's name: use a-z, 0-9, "-", and "*" or "?" as wildcards`,

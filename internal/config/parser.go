@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
-
-	"github.com/beesting-otel/beesting"
 )
 
 // parser walks the YAML nodes itself instead of decoding into structs: only so
@@ -17,9 +15,12 @@ type parser struct {
 	file, dir string
 	env       Environment
 	problems  []Problem
+	source    Source
 
-	// Where tokens' names and paths were first given.
-	names, paths map[string]int
+	// names are the lines in which tokens' names were first given.
+	names map[string]int
+	// wide are the tokens so far that every matched container gets.
+	wide []draft
 }
 
 // entry is what the reference says of a key.
@@ -30,7 +31,8 @@ type entry struct {
 	// def is the default as YAML; empty for none.
 	def string
 	// sample is the value in the sample file, def if empty. A key that has
-	// neither appears there commented out, with hint as its value.
+	// neither appears there commented out, with hint as its value. A mapping with a
+	// hint has no default, not even those of its keys.
 	sample, hint string
 	required     bool
 	// list says that the value is a list of what sub describes.
@@ -118,7 +120,7 @@ func mapping[T any](p *parser, n *yaml.Node, what string, keys []key[T], dst *T)
 // defaultNode is what stands for a key that is not given, so that the defaults
 // are those of the reference and go through the same checks; nil for none.
 func (e entry) defaultNode() *yaml.Node {
-	if len(e.sub) > 0 && !e.list {
+	if len(e.sub) > 0 && !e.list && e.hint == "" {
 		return &yaml.Node{Kind: yaml.MappingNode}
 	}
 	var doc yaml.Node
@@ -214,7 +216,7 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
-// unique notes that a token's name or path is given, and refuses the second.
+// unique notes that a token's name is given, and refuses the second.
 func (p *parser) unique(seen map[string]int, n *yaml.Node, what, value string) {
 	if first, dup := seen[value]; dup {
 		p.fail(n, "%s %q is already used by the token in line %d", what, clip(value), first)
@@ -223,13 +225,19 @@ func (p *parser) unique(seen map[string]int, n *yaml.Node, what, value string) {
 	seen[value] = n.Line
 }
 
-// nested refuses a token under another token's path: a file can't be a
-// directory at the same time.
-func (p *parser) nested(tokens []beesting.Token) {
-	for _, t := range tokens {
-		dir, found := TokenAbove(t.Path, func(dir string) bool { return p.paths[dir] > 0 })
-		if found {
-			p.failAt(p.paths[t.Path], "path %q lies below the token %q of line %d, which is a file", clip(t.Path), clip(dir), p.paths[dir])
+// place refuses a token that no container would ever get, because of the path of
+// one before it.
+func (p *parser) place(d draft) {
+	if d.Path == "" {
+		return
+	}
+	for _, before := range p.wide {
+		if err := CheckPath(d.Path, before.Path, fmt.Sprintf("the token in line %d", before.pathLine)); err != nil {
+			p.failAt(d.pathLine, "token path %v", err)
+			return
 		}
+	}
+	if !d.narrowed {
+		p.wide = append(p.wide, d)
 	}
 }

@@ -107,6 +107,8 @@ func example(b *strings.Builder, indent, dash string, e entry) {
 			fmt.Fprintf(&item, "%s  %s%s: %s\n", comment, lead, s.name, s.sample)
 		}
 		b.WriteString(item.String())
+	case len(e.sub) > 0 && e.hint != "":
+		fmt.Fprintf(b, "%s%s: %s\n", comment, e.name, e.hint)
 	case len(e.sub) > 0:
 		fmt.Fprintf(b, "%s%s%s:\n", indent, dash, e.name)
 		for _, s := range e.sub {

@@ -268,24 +268,46 @@ func CheckTokenCount(n int) error {
 	return nil
 }
 
-// TokenAbove finds the nearest directory above a token's path that is itself
-// the path of a token, which isToken says: a file can't be a directory at the
-// same time.
-func TokenAbove(token string, isToken func(string) bool) (dir string, found bool) {
-	for dir = token; dir != "/" && dir != "." && dir != ""; {
-		dir = dir[:max(strings.LastIndexByte(dir, '/'), 0)]
-		if isToken(dir) {
-			return dir, true
-		}
+// CheckExcludeCount holds for how many exclude rules there can be.
+func CheckExcludeCount(n int) error {
+	if n > MaxExclude {
+		return fmt.Errorf("%d of them, at most %d are allowed", n, MaxExclude)
 	}
-	return "", false
+	return nil
 }
 
-// ParseNamespace reads a namespace's name with wildcards.
-func ParseNamespace(s string) (policy.Pattern, error) {
-	pattern, err := policy.ParsePattern(s)
-	if err != nil {
-		return policy.Pattern{}, fmt.Errorf("%q: %w", clip(s), err)
+// MaxPatterns bounds one list of names or images: all of it may have to be tried
+// for every container.
+const MaxPatterns = 1024
+
+// CheckPatterns holds for how long a list of patterns can be.
+func CheckPatterns(n int) error {
+	if n > MaxPatterns {
+		return fmt.Errorf("%d of them, at most %d are allowed", n, MaxPatterns)
 	}
-	return pattern, nil
+	return nil
+}
+
+// CheckExclude holds for what an exclude rule can be.
+func CheckExclude(r policy.Rule) error {
+	if r.IsZero() {
+		return errors.New("a rule without a condition excludes everything")
+	}
+	return nil
+}
+
+// CheckPath compares a token's path with that of a token before it that every
+// matched container gets: where the two can't both be files, no container would
+// ever get the later one. other names the earlier one.
+func CheckPath(path, earlier, other string) error {
+	switch {
+	case !policy.Collide(path, earlier):
+		return nil
+	case path == earlier:
+		return fmt.Errorf("%q is already used by %s", clip(path), other)
+	case strings.HasPrefix(path, earlier):
+		return fmt.Errorf("%q lies below the path of %s, which is a file", clip(path), other)
+	default:
+		return fmt.Errorf("%q lies above the path of %s, and so would be a directory", clip(path), other)
+	}
 }

@@ -32,6 +32,9 @@ func TestRules(t *testing.T) {
 		"content":      {func(s string) error { return CheckContent([]byte(s)) }, []string{"", strings.Repeat("x", 1<<20)}, []string{strings.Repeat("x", 1<<20+1)}},
 		"plugin index": {CheckPluginIndex, []string{"00", "05", "99"}, []string{"", "5", "100", "a0", "-1", "٠١"}},
 		"namespace":    {func(s string) error { _, err := ParseNamespace(s); return err }, []string{"*", "web-?", long[:63]}, []string{"", "Web", long[:64]}},
+		"container":    {func(s string) error { _, err := ParseContainer(s); return err }, []string{"*", "web-?", long[:63]}, []string{"", "Web", "a.b", long[:64]}},
+		"image":        {func(s string) error { _, err := ParseImage(s); return err }, []string{"*", "a/b_c.d:E@sha256:0", "[::1]:5000/a", long}, []string{"", "a b", "http://a", long + long}},
+		"annotation":   {func(s string) error { _, err := ParseAnnotation(s, "optIn"); return err }, []string{"a", "A.example/b", long[:63]}, []string{"", "a b", "a/", "/a", "a/b/c"}},
 		"token count":  {func(s string) error { return CheckTokenCount(len(s)) }, []string{"1", long[:64]}, []string{"", long[:65]}},
 	}
 	for name, rule := range rules {
@@ -50,14 +53,19 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func TestTokenAbove(t *testing.T) {
-	tokens := map[string]bool{"/a": true, "/a/b": true, "/c": true}
-	for path, want := range map[string]string{
-		"/a/b/c": "/a/b", "/a/b": "/a", "/a": "", "/c/x/y": "/c", "/ca": "", "/": "", "": "", "a/b": "",
+func TestCheckPath(t *testing.T) {
+	for _, tt := range []struct{ path, earlier, want string }{
+		{"/a", "/a", `"/a" is already used by it`},
+		{"/a/b/c", "/a", `"/a/b/c" lies below the path of it, which is a file`},
+		{"/a", "/a/b", `"/a" lies above the path of it, and so would be a directory`},
+		{"/ab", "/a", ""}, {"/a", "/ab", ""}, {"/a/b", "/a/c", ""},
 	} {
-		got, found := TokenAbove(path, func(dir string) bool { return tokens[dir] })
-		if got != want || found != (want != "") {
-			t.Errorf("above %q: %q, %v, want %q", path, got, found, want)
+		got := ""
+		if err := CheckPath(tt.path, tt.earlier, "it"); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s after %s: %s, want %s", tt.path, tt.earlier, got, tt.want)
 		}
 	}
 }

@@ -6,21 +6,26 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/policy"
 )
 
 // draft is a token while it is read.
 type draft struct {
 	beesting.Token
 	content, contentFile bool
+
+	match    policy.Match
+	narrowed bool // match is there, and says something
+	pathLine int
 }
 
 func tokensKey() key[Config] {
 	keys := tokenKeys()
 	return key[Config]{entry{
 		name: "tokens", form: "list", required: true, list: true, sub: entries(keys),
-		doc: "What to plant: 1 to 64 tokens. Every matched container gets all of them.",
+		doc: "What to plant: 1 to 64 tokens. Every matched container gets all of them, but for those that narrow it down with a `match` of their own.",
 	}, func(p *parser, c *Config, n *yaml.Node) {
-		p.names, p.paths = map[string]int{}, map[string]int{}
+		p.names = map[string]int{}
 		p.list(n, "tokens", func(i int, n *yaml.Node) {
 			if i < MaxTokens { // the others are one mistake, below
 				p.token(c, n, keys)
@@ -29,7 +34,6 @@ func tokensKey() key[Config] {
 		if err := CheckTokenCount(len(n.Content)); err != nil && n.Kind == yaml.SequenceNode {
 			p.fail(n, "tokens: %v", err)
 		}
-		p.nested(c.Tokens)
 	}}
 }
 
@@ -42,7 +46,14 @@ func (p *parser) token(c *Config, n *yaml.Node, keys []key[draft]) {
 	if d.content && d.contentFile {
 		p.fail(n, `token: only one of the keys "content" and "contentFile" can be given`)
 	}
+	p.place(d)
 	c.Tokens = append(c.Tokens, d.Token)
+	if !d.match.IsZero() {
+		if c.TokenMatch == nil {
+			c.TokenMatch = map[string]policy.Match{}
+		}
+		c.TokenMatch[d.Name] = d.match
+	}
 }
 
 func tokenKeys() []key[draft] {
@@ -62,7 +73,8 @@ func tokenKeys() []key[draft] {
 		}, func(p *parser, d *draft, n *yaml.Node) { d.Kind, _ = p.name(n, "token kind") }},
 		{entry{
 			name: "path", form: "absolute path", required: true, sample: "/root/.aws/credentials",
-			doc: "Where a container sees the token. An existing file there is hidden. Unique, and not below another token's path.",
+			doc: "Where a container sees the token. An existing file there is hidden. Unique, and not below another token's path, unless " +
+				"the tokens before it with such a path have a `match` of their own.",
 		}, (*parser).tokenPath},
 		{entry{
 			name: "mode", form: "octal permission bits", def: `"0644"`,
@@ -84,7 +96,7 @@ func tokenKeys() []key[draft] {
 		}},
 		{entry{
 			name: "contentFile", form: "path", hint: "credentials.txt",
-			doc: "File with the content, in place of `content`: read once at start, as it is, at most 1 MiB. A relative " +
+			doc: "File with the content, in place of `content`: read with the configuration, as it is, at most 1 MiB. A relative " +
 				"path starts at the configuration file's directory.",
 		}, (*parser).contentFile},
 		{entry{
@@ -92,6 +104,7 @@ func tokenKeys() []key[draft] {
 			doc: "Whether listing the directory that the token stands in is an access too (`list`). That tells of who looks " +
 				"around, and of everything else that lists the directory: for directories that nobody has business in.",
 		}, func(p *parser, d *draft, n *yaml.Node) { d.WatchDirectory = p.boolean(n, "token watchDirectory") }},
+		tokenMatchKey(),
 	}
 }
 
@@ -104,8 +117,7 @@ func (p *parser) tokenPath(d *draft, n *yaml.Node) {
 		p.fail(n, "token path %v", err)
 		return
 	}
-	p.unique(p.paths, n, "token path", s)
-	d.Path = s
+	d.Path, d.pathLine = s, n.Line
 }
 
 func (p *parser) contentFile(d *draft, n *yaml.Node) {
@@ -117,7 +129,7 @@ func (p *parser) contentFile(d *draft, n *yaml.Node) {
 	if !filepath.IsAbs(s) {
 		s = filepath.Join(p.dir, s)
 	}
-	data, err := ReadContent(s)
+	data, err := p.read(s, beesting.MaxTokenContent)
 	if err != nil {
 		p.fail(n, "token contentFile: %v", err)
 		return

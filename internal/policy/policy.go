@@ -1,4 +1,4 @@
-// Package policy decides which containers get tokens.
+// Package policy decides which containers get which tokens, and says why.
 //
 // Label requirements have exactly the meaning they have in a Kubernetes
 // LabelSelector, because they are evaluated by the same code. Only
@@ -8,117 +8,115 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
-	"path"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
 
 	"github.com/beesting-otel/beesting"
 )
 
-// Match says which pods' containers get tokens. The zero value matches every
-// pod. It is a plain value, safe for concurrent use.
-type Match struct {
-	// Namespaces is the list a pod's namespace must be on; empty means every
-	// namespace.
-	Namespaces []Pattern
-	// ExcludeNamespaces wins over Namespaces.
-	ExcludeNamespaces []Pattern
-	// Labels must all hold for the pod's labels.
-	Labels []Requirement
+// Policy says which tokens a container gets: those whose own match, and the
+// policy's, it passes. It is a plain value, safe for concurrent use as long as
+// nobody changes it.
+type Policy struct {
+	Match  Match
+	Tokens []Token // in the order in which they are planted
 }
 
-// Pod reports whether the containers of p get tokens.
-func (m Match) Pod(p beesting.Pod) bool {
-	if len(m.Namespaces) > 0 && !anyMatches(m.Namespaces, p.Namespace) {
-		return false
-	}
-	if anyMatches(m.ExcludeNamespaces, p.Namespace) {
-		return false
-	}
-	for _, r := range m.Labels {
-		if !r.r.Matches(labels.Set(p.Labels)) {
-			return false
+// Token is a token of a policy.
+type Token struct {
+	beesting.Token
+	// Match narrows the policy's for this token; the zero value does not.
+	Match Match
+}
+
+// Verdict is what the policy says of one token and one container.
+type Verdict struct {
+	Token   string `json:"token"`
+	Planted bool   `json:"planted"`
+	// Rule is the key of the configuration that decided first, as in
+	// "match.exclude[0]" or "tokens[1].match.images", counted from 0.
+	Rule string `json:"rule"`
+	// Why says it in words, on one line.
+	Why string `json:"why"`
+	// Odd are the pod's values that could not be understood and count as absent.
+	Odd []string `json:"odd,omitempty"`
+}
+
+// Select returns the tokens that the container gets, in their order.
+func (p Policy) Select(c beesting.Container) []beesting.Token {
+	tokens, _ := p.choose(&c)
+	return tokens
+}
+
+// Explain returns a verdict for each token, in their order.
+func (p Policy) Explain(c beesting.Container) []Verdict {
+	top := p.Match.decide(&c)
+	verdicts := make([]Verdict, len(p.Tokens))
+	var before []beesting.Token
+	for i, t := range p.Tokens {
+		verdicts[i] = verdict(i, t, top, t.Match.decide(&c), before)
+		if verdicts[i].Planted {
+			before = append(before, t.Token)
 		}
 	}
-	return true
+	return verdicts
 }
 
-func anyMatches(patterns []Pattern, namespace string) bool {
-	for _, p := range patterns {
-		if p.matches(namespace) {
-			return true
+// choose is Select, and says what was odd about the pod.
+func (p Policy) choose(c *beesting.Container) (tokens []beesting.Token, odd []string) {
+	top := p.Match.decide(c)
+	odd = top.odds
+	for i, t := range p.Tokens {
+		if !top.ok {
+			return nil, odd
+		}
+		v := verdict(i, t, top, t.Match.decide(c), tokens)
+		odd = append(odd, v.Odd[len(top.odds):]...)
+		if v.Planted {
+			tokens = append(tokens, t.Token)
 		}
 	}
-	return false
+	return tokens, odd
 }
 
-// Pattern is a namespace's name in which "*" stands for any run of characters
-// and "?" for exactly one. Make it with [ParsePattern].
-type Pattern struct{ glob string }
-
-// ParsePattern checks s: 1 to 63 bytes of a-z, 0-9, "-", "*" and "?", as a
-// namespace is a DNS label.
-func ParsePattern(s string) (Pattern, error) {
+// verdict joins what the policy's match and the token's own say. before are the
+// tokens that the container gets already.
+func verdict(i int, t Token, top, own decision, before []beesting.Token) Verdict {
+	v := Verdict{Token: t.Name, Odd: append(append([]string(nil), top.odds...), own.odds...)}
+	ownRule := fmt.Sprintf("tokens[%d].match", i)
 	switch {
-	case s == "":
-		return Pattern{}, errors.New("must not be empty")
-	case len(s) > 63:
-		return Pattern{}, errors.New("longer than 63 bytes, which no namespace is")
-	}
-	for _, c := range s {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("-*?", c) {
-			return Pattern{}, fmt.Errorf(`%q can't be in a namespace's name: use a-z, 0-9, "-", and "*" or "?" as wildcards`, c)
+	case !top.ok:
+		v.Rule, v.Why = under("match", top.key), top.why
+	case !own.ok:
+		v.Rule, v.Why = under(ownRule, own.key), own.why
+	default:
+		if other, taken := blocked(t.Path, before); taken {
+			v.Rule = fmt.Sprintf("tokens[%d].path", i)
+			v.Why = fmt.Sprintf("token %s comes before it and takes %s", other.Name, quoted(other.Path))
+			return v
+		}
+		v.Planted, v.Rule, v.Why = true, "match", top.why
+		if !t.Match.IsZero() {
+			v.Rule, v.Why = ownRule, own.why
 		}
 	}
-	return Pattern{glob: s}, nil
+	return v
 }
 
-// String returns the pattern as written.
-func (p Pattern) String() string { return p.glob }
+func under(match, key string) string { return strings.TrimSuffix(match+"."+key, ".") }
 
-func (p Pattern) matches(namespace string) bool {
-	// The alphabet of ParsePattern has no "[" and no "\", so that the pattern
-	// is always well-formed.
-	ok, err := path.Match(p.glob, namespace)
-	return ok && err == nil
-}
-
-// Requirement is one condition on a pod's labels. Make it with
-// [ParseRequirement].
-type Requirement struct{ r labels.Requirement }
-
-// Operators are the operators of [ParseRequirement], spelled as in a
-// Kubernetes LabelSelector.
-func Operators() []string { return []string{"In", "NotIn", "Exists", "DoesNotExist"} }
-
-// ParseRequirement makes a requirement as metav1.LabelSelectorAsSelector does
-// of a matchExpressions entry: In and NotIn need values, Exists and
-// DoesNotExist take none, keys and values obey the syntax of labels. NotIn
-// holds for a pod that lacks the label.
-func ParseRequirement(key, operator string, values []string) (Requirement, error) {
-	var op selection.Operator
-	switch operator {
-	case "In":
-		op = selection.In
-	case "NotIn":
-		op = selection.NotIn
-	case "Exists":
-		op = selection.Exists
-	case "DoesNotExist":
-		op = selection.DoesNotExist
-	default:
-		return Requirement{}, fmt.Errorf("operator %q: must be one of %s", operator, strings.Join(Operators(), ", "))
+// blocked finds the token that is in the way of a path: at it, above or below.
+func blocked(path string, tokens []beesting.Token) (beesting.Token, bool) {
+	for _, t := range tokens {
+		if Collide(t.Path, path) {
+			return t, true
+		}
 	}
-	r, err := labels.NewRequirement(key, op, values)
-	if err != nil {
-		return Requirement{}, err
-	}
-	return Requirement{r: *r}, nil
+	return beesting.Token{}, false
 }
 
-// String returns the requirement in the notation of kubectl's --selector.
-func (r Requirement) String() string { return r.r.String() }
+// Collide reports whether two clean absolute paths can't both be files: they are
+// the same, or one lies below the other.
+func Collide(a, b string) bool {
+	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
+}

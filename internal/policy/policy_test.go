@@ -11,7 +11,7 @@ func patterns(t *testing.T, ss ...string) []Pattern {
 	t.Helper()
 	var ps []Pattern
 	for _, s := range ss {
-		p, err := ParsePattern(s)
+		p, err := ParseNamespace(s)
 		if err != nil {
 			t.Fatalf("pattern %q: %v", s, err)
 		}
@@ -51,9 +51,9 @@ func TestMatchNamespaces(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := Match{Namespaces: patterns(t, tt.namespaces...), ExcludeNamespaces: patterns(t, tt.except...)}
-			if got := m.Pod(beesting.Pod{Namespace: tt.namespace}); got != tt.want {
-				t.Errorf("Pod(%q) = %v, want %v", tt.namespace, got, tt.want)
+			m := Match{Rule: Rule{Namespaces: patterns(t, tt.namespaces...)}, ExcludeNamespaces: patterns(t, tt.except...)}
+			if got := m.Matches(beesting.Container{Pod: beesting.Pod{Namespace: tt.namespace}}); got != tt.want {
+				t.Errorf("Matches(%q) = %v, want %v", tt.namespace, got, tt.want)
 			}
 		})
 	}
@@ -83,16 +83,16 @@ func TestMatchLabels(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := Match{Labels: []Requirement{requirement(t, tt.key, tt.op, tt.values...)}}
-			if got := m.Pod(beesting.Pod{Labels: labels}); got != tt.want {
+			m := Match{Rule: Rule{Labels: []Requirement{requirement(t, tt.key, tt.op, tt.values...)}}}
+			if got := m.Matches(beesting.Container{Pod: beesting.Pod{Labels: labels}}); got != tt.want {
 				t.Errorf("%s on %v = %v, want %v", m.Labels[0], labels, got, tt.want)
 			}
 		})
 	}
-	both := Match{Labels: []Requirement{
+	both := Match{Rule: Rule{Labels: []Requirement{
 		requirement(t, "app", "In", "shop"), requirement(t, "team", "Exists"),
-	}}
-	if both.Pod(beesting.Pod{Labels: labels}) {
+	}}}
+	if both.Matches(beesting.Container{Pod: beesting.Pod{Labels: labels}}) {
 		t.Error("requirements are joined by OR, want AND")
 	}
 }
@@ -118,28 +118,10 @@ func TestParseRequirementRefuses(t *testing.T) {
 	}
 }
 
-func TestParsePatternRefuses(t *testing.T) {
+func TestParseNamespaceRefuses(t *testing.T) {
 	for _, s := range []string{"", "Web", "a/b", "[a-z]", `a\b`, "a b", "ü", strings.Repeat("a", 64)} {
-		if p, err := ParsePattern(s); err == nil {
-			t.Errorf("ParsePattern(%q) = %v, want an error", s, p)
+		if p, err := ParseNamespace(s); err == nil {
+			t.Errorf("ParseNamespace(%q) = %v, want an error", s, p)
 		}
 	}
-}
-
-func FuzzPattern(f *testing.F) {
-	f.Add("web-*", "web-1")
-	f.Add("*?*", "")
-	f.Fuzz(func(t *testing.T, glob, namespace string) {
-		p, err := ParsePattern(glob)
-		if err != nil {
-			return
-		}
-		got := p.matches(namespace)
-		if !strings.ContainsAny(glob, "*?") && got != (glob == namespace) {
-			t.Errorf("pattern %q on %q = %v", glob, namespace, got)
-		}
-		if glob == "*" && !got && !strings.Contains(namespace, "/") {
-			t.Errorf(`"*" does not match %q`, namespace)
-		}
-	})
 }

@@ -1,10 +1,11 @@
-package nri
+package beesting
 
 import "strings"
 
-// splitImage takes the reference of an image apart: name[:tag][@digest]. A
-// reference that is only an id has no name.
-func splitImage(ref string) (name, tag, digest string) {
+// SplitImage takes the reference of an image apart: name[:tag][@digest], where
+// name is the repository with the registry, if that is given. A reference that is
+// only an id has no name. Nothing is checked or completed.
+func SplitImage(ref string) (name, tag, digest string) {
 	name, digest, _ = strings.Cut(ref, "@")
 	// A colon before the last slash belongs to the registry's port.
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
