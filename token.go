@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -41,7 +42,30 @@ type Token struct {
 	// WatchDirectory asks for accesses of kind AccessList as well: listing the
 	// directory that the token stands in.
 	WatchDirectory bool
+	// Strategy is how the token gets into containers; StrategyAuto if empty.
+	Strategy Strategy
+	// Overwrite hides a file that the container has at Path. Without it such a
+	// container goes without the token.
+	Overwrite bool
 }
+
+// Strategy is a way to get a token into a container.
+type Strategy string
+
+// The strategies. Their text is configuration, status and what agents write down.
+const (
+	// StrategyAuto: bind, and live where that can't be.
+	StrategyAuto Strategy = "auto"
+	// StrategyBind: a file of the agent's, which the runtime mounts when it sets the
+	// container up.
+	StrategyBind Strategy = "bind"
+	// StrategyLive: the same file, which the agent mounts in a container that is
+	// there already.
+	StrategyLive Strategy = "live"
+)
+
+// Strategies are all of them, in the order of their explanation.
+func Strategies() []Strategy { return []Strategy{StrategyAuto, StrategyBind, StrategyLive} }
 
 // KindGeneric is the kind of a token whose configuration names none.
 const KindGeneric = "generic"
@@ -66,6 +90,9 @@ func (t Token) Validate() error {
 	}
 	if t.Mode&^fs.ModePerm != 0 {
 		errs = append(errs, fmt.Errorf("mode %v: only permission bits (0000 to 0777) are allowed", t.Mode))
+	}
+	if t.Strategy != "" && !slices.Contains(Strategies(), t.Strategy) {
+		errs = append(errs, fmt.Errorf("strategy %q: must be one of %v", t.Strategy, Strategies()))
 	}
 	return errors.Join(errs...)
 }

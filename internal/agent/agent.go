@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +37,8 @@ type Options struct {
 	// state directory: it has been run and closed. What it knew of the node's
 	// containers and its counters go on.
 	After *Agent
+	// Attacher mounts tokens in containers that run; the kernel if nil.
+	Attacher Attacher
 	// Log takes warnings and errors; none are written if nil.
 	Log *slog.Logger
 	// Now is the wall clock; time.Now if nil.
@@ -49,6 +53,7 @@ type Agent struct {
 	state    *state.Dir
 	nriLock  *os.File
 	policy   atomic.Pointer[func(beesting.Container) []beesting.Token]
+	attacher Attacher
 	identity Identity
 	log      *slog.Logger
 	now      func() time.Time
@@ -58,12 +63,14 @@ type Agent struct {
 	attempts *attempts
 	failures *failures
 	looks    *patience
+	attaches *patience
 
 	// op is held, by sending to it, while a container's files and watches are
 	// dealt with: one container after the other, as the runtime's requests
 	// come. A call that has run out of time can give up waiting for it.
 	op chan struct{}
 
+	changed   chan struct{} // holds the word that the policy is another one
 	ready     chan struct{} // closed after the first synchronization
 	readyOnce sync.Once
 
@@ -83,16 +90,21 @@ func New(core *Core, o Options) (*Agent, error) {
 		return nil, errors.New("agent: no core, no state directory or no policy")
 	}
 	a := &Agent{
-		core: core, log: o.Log, now: o.Now, setUp: setUp,
-		attempts: newAttempts(), looks: newPatience(8, 200*time.Millisecond), op: make(chan struct{}, 1), ready: make(chan struct{}),
+		core: core, attacher: o.Attacher, log: o.Log, now: o.Now, setUp: setUp,
+		attempts: newAttempts(), looks: newPatience(8, 200*time.Millisecond),
+		attaches: newPatience(8, 400*time.Millisecond), op: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), ready: make(chan struct{}),
 		tenants: map[string]*tenant{}, removed: newFIFO[string, struct{}](maxRemoved),
 	}
-	a.SetPolicy(o.Select)
+	a.policy.Store(&o.Select)
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	if a.now == nil {
 		a.now = time.Now
+	}
+	if a.attacher == nil {
+		a.attacher = mountAPI{}
 	}
 	a.since = a.now()
 	a.failures = &failures{log: a.log, now: a.now, counts: map[Reason]uint64{}}
@@ -194,6 +206,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	})
 
+	var policy sync.WaitGroup
+	policy.Go(func() { a.follow(ctx) })
+	defer policy.Wait()
+	defer cancel()
+
 	core := make(chan error, 1)
 	plugin := make(chan error, 1)
 	go func() { core <- a.core.Run(coreCtx) }()
@@ -212,10 +229,51 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // SetPolicy has the agent take another selector in the place of Options.Select,
-// under the same terms. It holds for containers that are created from now on. It
-// may be called at any time, from any goroutine.
+// under the same terms. It holds at once for containers that are created from now
+// on; those that are there get the difference soon, while Run does. It may be
+// called at any time, from any goroutine.
 func (a *Agent) SetPolicy(selector func(beesting.Container) []beesting.Token) {
 	a.policy.Store(&selector)
+	select {
+	case a.changed <- struct{}{}:
+	default: // the word is out
+	}
+}
+
+// follow applies the policy whenever it has changed, once the containers that ran
+// before are known.
+func (a *Agent) follow(ctx context.Context) {
+	select {
+	case <-a.ready:
+	case <-ctx.Done():
+		return
+	}
+	for {
+		select {
+		case <-a.changed:
+			a.apply(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// apply brings every container in line with the policy.
+func (a *Agent) apply(ctx context.Context) {
+	a.mu.Lock()
+	ids := slices.Sorted(maps.Keys(a.tenants))
+	a.mu.Unlock()
+	for _, id := range ids {
+		if !a.acquire(ctx) {
+			return
+		}
+		if t, ok := a.tenant(id); ok {
+			wanted := len(a.selector(t.container))
+			a.edit(id, func(t *tenant) { t.wanted = wanted })
+			a.bring(t.describe())
+		}
+		a.release()
+	}
 }
 
 // selector returns the tokens that the policy has for a container now.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/state"
 	"github.com/beesting-otel/beesting/nri"
 )
@@ -223,7 +224,18 @@ func TestPlantedAndNotMounted(t *testing.T) {
 	c.Mounts = usual()
 	n.run(&c, 7)
 	n.agent.Start(t.Context(), c)
-	if s := n.agent.Status(); s.FailureCounts[ReasonNotMounted] != 1 || s.Armed != 0 || s.Lacking != 1 || len(n.files()) != 0 {
+	if s := n.agent.Status(); s.FailureCounts[ReasonNotMounted] != 1 || s.Armed != 1 || s.Lacking != 0 || len(n.files()) != 1 {
+		t.Errorf("not made good: %+v, files %v", s, n.files())
+	}
+	n.agent.Remove(t.Context(), c)
+	// Where only the runtime may mount there is nothing to be done.
+	n.tokens[0].Strategy = beesting.StrategyBind
+	c = testContainer("c2")
+	n.create(&c)
+	c.Mounts = usual()
+	n.run(&c, 8)
+	n.agent.Start(t.Context(), c)
+	if s := n.agent.Status(); s.FailureCounts[ReasonNotMounted] != 2 || s.Armed != 0 || s.Lacking != 1 || len(n.files()) != 0 {
 		t.Errorf("status %+v, files %v", s, n.files())
 	}
 	n.agent.Remove(t.Context(), c)

@@ -36,6 +36,11 @@ const (
 	// ReasonHidden: the container sees another file at the token's path, or
 	// none. The planted file is watched all the same.
 	ReasonHidden Reason = "hidden"
+	// ReasonExists: the container has a file there, which the token must not hide.
+	ReasonExists Reason = "file_exists"
+	// ReasonLive: a container that runs could not be given the token, or it could
+	// not be taken out again.
+	ReasonLive Reason = "live"
 	// ReasonForeign: a container mounts a planted file that isn't its own.
 	ReasonForeign Reason = "foreign_mount"
 	// ReasonWatch: the sensor refused.

@@ -22,6 +22,7 @@ type testNode struct {
 	stateDir string
 	socket   string
 	tokens   []beesting.Token
+	attacher *fakeAttacher
 	agent    *Agent
 }
 
@@ -39,6 +40,7 @@ func newNode(t *testing.T, edit ...func(*CoreOptions)) *testNode {
 	n := &testNode{
 		fixture: newFixture(t, edit...), t: t, stateDir: filepath.Join(dir, "state"),
 		socket: filepath.Join(dir, "nri", "nri.sock"), tokens: []beesting.Token{awsToken()},
+		attacher: &fakeAttacher{},
 	}
 	if err := os.Mkdir(filepath.Dir(n.socket), 0o700); err != nil {
 		t.Fatal(err)
@@ -54,7 +56,7 @@ func newNode(t *testing.T, edit ...func(*CoreOptions)) *testNode {
 
 func (n *testNode) options() Options {
 	return Options{
-		StateDir: n.stateDir, NRISocket: n.socket,
+		StateDir: n.stateDir, NRISocket: n.socket, Attacher: n.attacher,
 		Select: func(c beesting.Container) []beesting.Token {
 			if c.Pod.Namespace == "shop" {
 				return slices.Clone(n.tokens)

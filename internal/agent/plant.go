@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/state"
@@ -13,7 +14,7 @@ import (
 var errPredecessor = errors.New("the container before it had tokens and did not start")
 
 // Plant makes the files of the container's tokens and returns their mounts. A
-// token that can't be planted is left out.
+// token that can't be planted is left out; Start tries again in another way.
 func (a *Agent) Plant(ctx context.Context, c nri.Container) []nri.Mount {
 	if !a.acquire(ctx) {
 		return nil // reported by Missed
@@ -34,10 +35,7 @@ func (a *Agent) Plant(ctx context.Context, c nri.Container) []nri.Mount {
 	if len(done) == 0 {
 		return nil
 	}
-	err := a.state.WriteRecord(a.record(c.Container, done))
-	if err != nil {
-		a.fail(c.Container, "", ReasonStateDir, err)
-	}
+	err := a.save(c.Container, done)
 	if err != nil || ctx.Err() != nil { // late: the runtime has its answer
 		a.discard(c.Container, done)
 		return nil
@@ -51,30 +49,47 @@ func (a *Agent) Plant(ctx context.Context, c nri.Container) []nri.Mount {
 	return mounts
 }
 
-// write makes the files, as far as possible.
+// write makes the files of the tokens that the runtime is to mount, as far as
+// possible.
 func (a *Agent) write(c nri.Container, tokens []beesting.Token) []planted {
 	var done []planted
 	mounts := append([]nri.Mount{}, c.Mounts...)
 	room := a.core.MaxPlacements() - a.plantedTotal()
 	for _, token := range tokens {
-		if err := checkMountPoint(token.Path, mounts); err != nil {
-			a.fail(c.Container, token.Name, ReasonMountPoint, fmt.Errorf("mount point %s: %w", token.Path, err))
+		if token.Strategy == beesting.StrategyLive {
+			continue // at its start
+		}
+		p, ok := a.writeOne(c, token, mounts, room-len(done))
+		if !ok {
 			continue
 		}
-		if len(done) >= room {
-			a.fail(c.Container, token.Name, ReasonFull, fmt.Errorf("%w: %d are planted", ErrFull, a.core.MaxPlacements()))
-			continue
+		p.strategy, p.reason = beesting.StrategyBind, whyCreated
+		if token.Strategy == beesting.StrategyBind {
+			p.reason = whyConfigured
 		}
-		file, err := a.state.Write(stateFile(c, token))
-		if err != nil {
-			a.fail(c.Container, token.Name, ReasonStateDir, err)
-			continue
-		}
-		token.Content = nil
-		p := planted{token: token, file: file, at: a.now().Round(0)}
 		done, mounts = append(done, p), append(mounts, bindMount(p))
 	}
 	return done
+}
+
+// writeOne makes the file of one token, if it can be mounted among mounts and
+// there is room for it.
+func (a *Agent) writeOne(c nri.Container, token beesting.Token, mounts []nri.Mount, room int) (planted, bool) {
+	if err := checkMountPoint(token.Path, mounts); err != nil {
+		a.fail(c.Container, token.Name, ReasonMountPoint, fmt.Errorf("mount point %s: %w", token.Path, err))
+		return planted{}, false
+	}
+	if room <= 0 {
+		a.fail(c.Container, token.Name, ReasonFull, fmt.Errorf("%w: %d are planted", ErrFull, a.core.MaxPlacements()))
+		return planted{}, false
+	}
+	file, err := a.state.Write(stateFile(c, token))
+	if err != nil {
+		a.fail(c.Container, token.Name, ReasonStateDir, err)
+		return planted{}, false
+	}
+	token.Content = nil
+	return planted{token: token, file: file, at: a.now().Round(0)}, true
 }
 
 // stateFile describes the file of a token. It belongs to the user that the
@@ -103,6 +118,29 @@ func bindMount(p planted) nri.Mount {
 	}
 }
 
+// save writes down what a container has, beside what it had once.
+func (a *Agent) save(c beesting.Container, all []planted) error {
+	r := a.record(c, all)
+	before, err := a.state.Record(c.ID)
+	if err == nil {
+		for _, t := range before.Tokens {
+			has := func(now state.Token) bool { return now.Name == t.Name }
+			if slices.ContainsFunc(r.Tokens, has) {
+				continue
+			}
+			if t.RemovedAt.IsZero() {
+				t.RemovedAt = a.now().Round(0)
+			}
+			r.Tokens = append(r.Tokens, t)
+		}
+	}
+	if err := a.state.WriteRecord(r); err != nil {
+		a.fail(c, "", ReasonStateDir, err)
+		return err
+	}
+	return nil
+}
+
 func (a *Agent) record(c beesting.Container, all []planted) state.Record {
 	r := state.Record{
 		Container: c.ID, Name: c.Name, Namespace: c.Pod.Namespace, Pod: c.Pod.Name, PodUID: c.Pod.UID,
@@ -111,11 +149,23 @@ func (a *Agent) record(c beesting.Container, all []planted) state.Record {
 	for _, p := range all {
 		f := inodeAt(p.file)
 		r.Tokens = append(r.Tokens, state.Token{
-			Name: p.token.Name, Kind: p.token.Kind, Strategy: state.StrategyBind, Path: p.token.Path, File: p.file, PlantedAt: p.at,
+			Name: p.token.Name, Kind: p.token.Kind, Strategy: p.strategy, Path: p.token.Path, File: p.file, PlantedAt: p.at, Made: p.made,
 			Dev: f.dev, Inode: f.ino, ID: a.identity.TokenID(c.ID, p.token.Name), PlacementID: a.identity.PlacementID(c.ID, p.token.Name),
 		})
 	}
 	return r
+}
+
+// ofRecord is what a record says is planted.
+func ofRecord(r state.Record) []planted {
+	var all []planted
+	for _, t := range r.Tokens {
+		if t.RemovedAt.IsZero() {
+			token := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path}
+			all = append(all, planted{token: token, strategy: t.Strategy, reason: whyBefore, file: t.File, made: t.Made, at: t.PlantedAt})
+		}
+	}
+	return all
 }
 
 // recordedContainer is what a record says of its container.

@@ -70,9 +70,13 @@ type PlacementStatus struct {
 	ContainerName string    `json:"container_name,omitempty"`
 	Container     string    `json:"container,omitempty"`
 	PlantedAt     time.Time `json:"planted_at,omitzero"`
-	Seen          uint64    `json:"seen"`
-	Lost          uint64    `json:"lost"`
-	Exempt        uint64    `json:"exempt"`
+	// Strategy is how it was planted, and why so.
+	Strategy       beesting.Strategy `json:"strategy,omitempty"`
+	StrategyReason string            `json:"strategy_reason,omitempty"`
+
+	Seen   uint64 `json:"seen"`
+	Lost   uint64 `json:"lost"`
+	Exempt uint64 `json:"exempt"`
 
 	Kinds map[string]KindCount `json:"kinds,omitempty"`
 }
@@ -138,6 +142,13 @@ func (a *Agent) placementStatus(p beesting.Placement) PlacementStatus {
 	s := PlacementStatus{Token: p.Token.Name, TokenID: p.TokenID, Path: p.Token.Path, PlantedAt: p.PlantedAt}
 	if c := p.Container; c != nil {
 		s.Namespace, s.Pod, s.ContainerName, s.Container = c.Pod.Namespace, c.Pod.Name, c.Name, c.ID
+		if t, ok := a.tenant(c.ID); ok {
+			for _, q := range t.planted {
+				if q.token.Name == p.Token.Name {
+					s.Strategy, s.StrategyReason = q.strategy, q.reason
+				}
+			}
+		}
 	}
 	// Without an entry the placement has just been disarmed.
 	count, err := a.core.sensor.Count(uint64(p.ID))

@@ -17,18 +17,17 @@ import (
 
 // surround watches what is beside a planted file in a container: the inode that
 // it is mounted over, whose name can be renamed and removed, and where that was
-// asked for the directory. The token itself is watched whatever comes of it.
-func (a *Agent) surround(c nri.Container, p planted, id beesting.PlacementID, file *os.File) {
-	if _, ok := a.core.sensor.(Surroundings); !ok {
-		return
-	}
+// asked for the directory. The token itself is watched whatever comes of it. It
+// returns an error if the token hides a file that it must not hide.
+func (a *Agent) surround(c nri.Container, p planted, id beesting.PlacementID, file *os.File) error {
 	began, err := a.core.proc.StartTicks(c.PID)
 	if err != nil {
-		return // the process has ended
+		return nil //nolint:nilerr // the process has ended
 	}
+	policy := a.wish(c, p)
 	err, ok := await(a.looks, func() error {
 		err := a.coverage(c, p, id, file)
-		if a.wantsDirectory(c, p) {
+		if policy.WatchDirectory {
 			err = errors.Join(err, a.directory(c, p, id))
 		}
 		return err
@@ -37,33 +36,41 @@ func (a *Agent) surround(c nri.Container, p planted, id beesting.PlacementID, fi
 		err = errNoLook
 	}
 	if now, gone := a.core.proc.StartTicks(c.PID); gone != nil || now != began {
-		return
+		return nil //nolint:nilerr // the process has ended
+	}
+	if errors.Is(err, errHides) && !policy.Overwrite {
+		return fmt.Errorf("%s: %w", p.token.Path, errHides)
 	}
 	level := slog.LevelWarn
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) || errors.Is(err, errNotArmed) {
 		level = slog.LevelDebug // as it is on this machine
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errHides) {
 		a.log.Log(context.Background(), level, "what is beside a token is not watched", slog.String("token", p.token.Name),
 			slog.String("container", c.ID), slog.Any("error", err))
 	}
+	return nil
 }
 
-// wantsDirectory asks the policy too: what an earlier agent wrote down of a
-// token doesn't say.
-func (a *Agent) wantsDirectory(c nri.Container, p planted) bool {
-	if p.token.WatchDirectory {
-		return true
-	}
+// errHides: the file that is mounted over is not one that the runtime made to
+// mount on, which is empty.
+var errHides = errors.New("the container has a file of its own there")
+
+// wish is what the policy says of a planted token: what an earlier agent wrote
+// down doesn't say all.
+func (a *Agent) wish(c nri.Container, p planted) beesting.Token {
 	for _, t := range a.selector(c.Container) {
 		if t.Name == p.token.Name {
-			return t.WatchDirectory
+			return t
 		}
 	}
-	return false
+	return p.token
 }
 
 func (a *Agent) directory(c nri.Container, p planted, id beesting.PlacementID) error {
+	if _, ok := a.core.sensor.(Surroundings); !ok {
+		return errors.ErrUnsupported
+	}
 	root, err := rootfs.Open(filepath.Join(string(a.core.proc), fmt.Sprint(c.PID), "root"))
 	if err != nil {
 		return err
@@ -100,5 +107,11 @@ func (a *Agent) coverage(c nri.Container, p planted, id beesting.PlacementID, to
 	case !fi.Mode().IsRegular(), inodeOf(covered) == inodeOf(token):
 		return nil
 	}
-	return a.core.ArmCovered(id, covered)
+	if _, ok := a.core.sensor.(Surroundings); ok {
+		err = a.core.ArmCovered(id, covered)
+	}
+	if fi.Size() > 0 {
+		err = errors.Join(err, errHides)
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -210,7 +211,7 @@ func TestRestartWithoutRecord(t *testing.T) {
 			t.Fatalf("%s: record %+v, %v", name, r, err)
 		}
 		before.Tokens[0].PlantedAt = r.Tokens[0].PlantedAt
-		if r.Tokens[0] != before.Tokens[0] || r.Tokens[0].Inode == 0 || r.Tokens[0].PlacementID != id {
+		if !reflect.DeepEqual(r.Tokens[0], before.Tokens[0]) || r.Tokens[0].Inode == 0 || r.Tokens[0].PlacementID != id {
 			t.Errorf("%s: found out %+v, was %+v", name, r.Tokens[0], before.Tokens[0])
 		}
 	}

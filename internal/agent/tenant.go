@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/live"
 	"github.com/beesting-otel/beesting/nri"
 )
 
@@ -15,17 +16,28 @@ const maxRemoved = 4096
 type tenant struct {
 	container beesting.Container
 	state     nri.State
-	seen      time.Time // when the runtime last spoke of it
-	wanted    int       // tokens by policy
-	planted   []planted // replaced, never changed
-	why       string    // why fewer are planted than wanted
+	mounts    []nri.Mount
+	user      *nri.User
+	seen      time.Time         // when the runtime last spoke of it
+	wanted    int               // tokens by policy
+	planted   []planted         // replaced, never changed
+	why       string            // why fewer are planted than wanted
+	failed    map[string]string // what was last said of a token that isn't planted
 }
 
 // planted is one token in one container.
 type planted struct {
-	token beesting.Token // without content
-	file  string
-	at    time.Time
+	token    beesting.Token // without content
+	strategy beesting.Strategy
+	reason   string // why that strategy
+	file     string
+	made     []live.Made // in the container, for the file to be mounted
+	at       time.Time
+}
+
+// describe is the container as the runtime last described it.
+func (t tenant) describe() nri.Container {
+	return nri.Container{Container: t.container, State: t.state, Mounts: t.mounts, User: t.user}
 }
 
 // note brings what is known of a container up to date with what the runtime said
@@ -46,6 +58,7 @@ func (a *Agent) note(c nri.Container, at time.Time) (tenant, bool) {
 	t.wanted = wanted
 	if !t.seen.After(at) {
 		t.container, t.state, t.seen = c.Container, c.State, at
+		t.mounts, t.user = c.Mounts, c.User
 	}
 	return *t, true
 }
@@ -106,8 +119,28 @@ func (t tenant) running() bool {
 // wants.
 func (t tenant) lacks() bool { return len(t.planted) < t.wanted && t.running() }
 
-// fail records why a container lacks a token.
+// fail records why a container lacks a token. What was said last of the same token
+// in the same container isn't said again: a snapshot of the runtime has every
+// container tried once more.
 func (a *Agent) fail(c beesting.Container, token string, r Reason, err error) {
-	a.failures.add(c, token, r, err)
-	a.edit(c.ID, func(t *tenant) { t.why = err.Error() })
+	said := false
+	a.edit(c.ID, func(t *tenant) {
+		t.why = err.Error()
+		if token == "" {
+			return
+		}
+		said = t.failed[token] == t.why
+		if t.failed == nil {
+			t.failed = map[string]string{}
+		}
+		t.failed[token] = t.why
+	})
+	if !said {
+		a.failures.add(c, token, r, err)
+	}
+}
+
+// succeed forgets why a container lacked a token.
+func (a *Agent) succeed(container, token string) {
+	a.edit(container, func(t *tenant) { delete(t.failed, token) })
 }

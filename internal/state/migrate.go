@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/beesting-otel/beesting"
 )
 
 const (
@@ -87,7 +89,7 @@ func readOldRecord(name string) (Record, error) {
 	}
 	for i := range r.Tokens {
 		if r.Tokens[i].Strategy == "" {
-			r.Tokens[i].Strategy = StrategyBind // there was no other
+			r.Tokens[i].Strategy = beesting.StrategyBind // there was no other
 		}
 	}
 	return r, nil

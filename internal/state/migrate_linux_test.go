@@ -6,9 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/beesting-otel/beesting"
 )
 
 // oldDir makes a state directory of the first layout.
@@ -35,8 +38,8 @@ func TestMigration(t *testing.T) {
 	d := openWith(t, path, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 2 {
 		r, err := d.Record("c1")
-		want := Token{Name: "aws", Kind: "k", Strategy: StrategyBind, Path: "/p", File: "/f", PlantedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-		if err != nil || len(r.Tokens) != 1 || r.Tokens[0] != want || r.Name != "web" || r.Namespace != "shop" {
+		want := Token{Name: "aws", Kind: "k", Strategy: beesting.StrategyBind, Path: "/p", File: "/f", PlantedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+		if err != nil || len(r.Tokens) != 1 || !reflect.DeepEqual(r.Tokens[0], want) || r.Name != "web" || r.Namespace != "shop" {
 			t.Errorf("%+v, %v", r, err)
 		}
 		if _, err := d.Record("c2"); err != nil {
@@ -115,7 +118,7 @@ func FuzzMigrate(f *testing.F) {
 		}
 		for i := range want.Tokens {
 			if want.Tokens[i].Strategy == "" {
-				want.Tokens[i].Strategy = StrategyBind
+				want.Tokens[i].Strategy = beesting.StrategyBind
 			}
 		}
 		for _, when := range []string{"imported", "read again"} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/live"
 )
 
 // Record says what the planted files of one container are. Fields that are not
@@ -37,21 +38,12 @@ type IDs struct {
 	GID uint32 `json:"gid"`
 }
 
-// Strategy is how a token got into its container.
-type Strategy string
-
-// The strategies. Their text is in records.
-const (
-	StrategyBind Strategy = "bind" // a file of this directory, mounted by the runtime
-	StrategyHook Strategy = "hook" // a file in the container's root, written by an OCI hook
-	StrategyLive Strategy = "live" // a mount attached to a container that ran already
-)
-
-// Token is one planted file. It can be compared.
+// Token is one planted file.
 type Token struct {
-	Name     string   `json:"name"`
-	Kind     string   `json:"kind,omitempty"`
-	Strategy Strategy `json:"strategy,omitempty"`
+	Name string `json:"name"`
+	Kind string `json:"kind,omitempty"`
+	// Strategy is what planted it, never beesting.StrategyAuto.
+	Strategy beesting.Strategy `json:"strategy,omitempty"`
 	// Path is where the container has it, File where the host does; File is
 	// empty where the host has no name for it.
 	Path string `json:"path"`
@@ -64,11 +56,18 @@ type Token struct {
 	ID          string               `json:"token_id,omitempty"`
 	PlacementID beesting.PlacementID `json:"placement_id,omitempty,string"`
 	PlantedAt   time.Time            `json:"planted_at"`
+	// RemovedAt is set when the token was taken out of a container that went on.
+	RemovedAt time.Time `json:"removed_at,omitzero"`
+	// Made is what had to be made in the container for the file to be mounted.
+	Made []live.Made `json:"made,omitempty"`
 }
 
 // clone shares nothing with r.
 func (r Record) clone() Record {
 	r.Tokens = slices.Clone(r.Tokens)
+	for i := range r.Tokens {
+		r.Tokens[i].Made = slices.Clone(r.Tokens[i].Made)
+	}
 	if r.UserNS != nil {
 		ids := *r.UserNS
 		r.UserNS = &ids

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/beesting-otel/beesting"
 )
 
 func open(t *testing.T, path string) *Dir {
@@ -187,7 +189,7 @@ func TestRecords(t *testing.T) {
 	want := Record{
 		Container: "c1", Name: "web", Image: "shop", UserNS: &IDs{UID: 100000, GID: 100000}, CreatedAt: time.Unix(4, 0).UTC(),
 		Tokens: []Token{{
-			Name: "aws", Kind: "k", Strategy: StrategyBind, Path: "/p", File: name, Dev: 7, Inode: 1 << 60,
+			Name: "aws", Kind: "k", Strategy: beesting.StrategyBind, Path: "/p", File: name, Dev: 7, Inode: 1 << 60,
 			ID: "abcdefghijklmnopqrstuvwxyz", PlacementID: 1<<64 - 1, PlantedAt: time.Unix(5, 6).UTC(),
 		}},
 	}

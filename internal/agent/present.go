@@ -1,0 +1,196 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/rootfs"
+	"github.com/beesting-otel/beesting/nri"
+)
+
+// Why a token was planted in the way it was; a part of the status.
+const (
+	whyConfigured = "configured"
+	whyCreated    = "mounted as the container was made"
+	whyRunning    = "the container was there already"
+	whyBefore     = "planted by an agent before this one"
+)
+
+// present finds out which tokens a container has. Those that the runtime has
+// mounted are among its mounts. Those that were mounted later aren't: they are
+// written down, or, if the agent was killed before that, their files are where
+// they would be; either way it is looked for them in the container.
+func (a *Agent) present(c nri.Container, expected []planted) []planted {
+	var there []planted
+	for _, m := range c.Mounts {
+		if !a.state.Owns(m.Source) {
+			continue
+		}
+		p, ok := a.match(c, m, expected)
+		known := slices.ContainsFunc(expected, func(e planted) bool { return e.file == m.Source })
+		switch {
+		case !known && inodeAt(m.Source) == (inode{}):
+			// Taken out while the container ran, of which the runtime knows nothing.
+		case !ok:
+			a.failures.add(c.Container, "", ReasonForeign, fmt.Errorf("mount %s: %s is not a file of this container", m.Destination, m.Source))
+		default:
+			there = append(there, p)
+		}
+	}
+	for _, p := range a.perhaps(c, expected, there) {
+		if a.sees(c, p) {
+			there = append(there, p)
+		}
+	}
+	return there
+}
+
+// perhaps are the tokens that may have been attached to a running container.
+func (a *Agent) perhaps(c nri.Container, expected, there []planted) []planted {
+	var all []planted
+	has := func(name string) bool {
+		named := func(p planted) bool { return p.token.Name == name }
+		return slices.ContainsFunc(there, named) || slices.ContainsFunc(all, named)
+	}
+	for _, p := range expected {
+		if p.strategy == beesting.StrategyLive && !has(p.token.Name) {
+			all = append(all, p)
+		}
+	}
+	for _, token := range a.selector(c.Container) {
+		file := a.state.FilePath(stateFile(c, token))
+		expects := func(p planted) bool { return p.file == file }
+		if has(token.Name) || slices.ContainsFunc(expected, expects) || inodeAt(file) == (inode{}) {
+			continue
+		}
+		token.Content = nil
+		all = append(all, planted{token: token, strategy: beesting.StrategyLive, reason: whyBefore, file: file})
+	}
+	return all
+}
+
+// sees reports whether a running container has the planted file; of one that
+// doesn't run nobody can say, and nothing is taken from it.
+func (a *Agent) sees(c nri.Container, p planted) bool {
+	if !(tenant{state: c.State}).running() || c.PID == 0 {
+		return inodeAt(p.file) != (inode{})
+	}
+	file, err := a.openPlanted(p.file)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	err = a.look(c, p, file)
+	return err == nil || errors.Is(err, errNoLook)
+}
+
+// recorded reads what an agent before this one planted.
+func (a *Agent) recorded(c nri.Container) []planted {
+	r, err := a.state.Record(c.ID)
+	if errors.Is(err, fs.ErrNotExist) && !a.hasPlantedMount(c) {
+		return nil
+	}
+	if err != nil {
+		// The path and the policy say most of it, see match.
+		a.failures.add(c.Container, "", ReasonStateDir, err)
+		return nil
+	}
+	return ofRecord(r)
+}
+
+// hasPlantedMount reports whether a file of the state directory is mounted that
+// is there.
+func (a *Agent) hasPlantedMount(c nri.Container) bool {
+	for _, m := range c.Mounts {
+		if a.state.Owns(m.Source) && inodeAt(m.Source) != (inode{}) {
+			return true
+		}
+	}
+	return false
+}
+
+// match finds out which token a mount is. A pod can mount any path of the host
+// if it is allowed to: another container's file must not become this one's.
+func (a *Agent) match(c nri.Container, m nri.Mount, expected []planted) (planted, bool) {
+	for _, p := range expected {
+		if p.file == m.Source && p.token.Path == m.Destination {
+			return p, true
+		}
+	}
+	for _, token := range a.selector(c.Container) {
+		if token.Path == m.Destination && a.state.FilePath(stateFile(c, token)) == m.Source {
+			token.Content = nil
+			return planted{token: token, strategy: beesting.StrategyBind, reason: whyBefore, file: m.Source}, true
+		}
+	}
+	return planted{}, false
+}
+
+// openPlanted opens a planted file for looking at, by a path that can't lead out of
+// the state directory.
+func (a *Agent) openPlanted(file string) (*os.File, error) {
+	root, err := rootfs.Open(a.state.Path())
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	rel, err := filepath.Rel(a.state.Path(), file)
+	if err != nil {
+		return nil, fmt.Errorf("planted file: %w", err)
+	}
+	return root.Lookup(rel)
+}
+
+var (
+	errHidden = errors.New("the container sees another file there")
+	errNoLook = errors.New("the container's file system doesn't answer")
+)
+
+// look compares the planted file with what the container has at the token's
+// path. A container that ends meanwhile has nothing there, and no fault.
+func (a *Agent) look(c nri.Container, p planted, file *os.File) error {
+	want, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	began, err := a.core.proc.StartTicks(c.PID)
+	if err != nil {
+		return nil //nolint:nilerr // the process has ended
+	}
+	err, ok := await(a.looks, func() error { return a.visible(c, p, want) })
+	if !ok {
+		return errNoLook
+	}
+	if now, gone := a.core.proc.StartTicks(c.PID); gone != nil || now != began {
+		return nil //nolint:nilerr // the process has ended
+	}
+	return err
+}
+
+// visible relies on a bind mount showing the same device and inode in every
+// mount namespace.
+func (a *Agent) visible(c nri.Container, p planted, want os.FileInfo) error {
+	root, err := rootfs.Open(filepath.Join(string(a.core.proc), fmt.Sprint(c.PID), "root"))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	seen, err := root.Lookup(p.token.Path)
+	if err != nil {
+		return err
+	}
+	defer seen.Close()
+	got, err := seen.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(want, got) {
+		return fmt.Errorf("%s: %w", p.token.Path, errHidden)
+	}
+	return nil
+}
