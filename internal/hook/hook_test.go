@@ -414,10 +414,7 @@ func TestOtherProgramIsRefused(t *testing.T) {
 	}
 	defer program.Close()
 	n := serve(t, program) // and this test's process is another one
-	h := hello(t, n.expect("c1", credentials()), "c1")
-	p := n.dial()
-	p.send(h.AppendTo(nil))
-	p.closed()
+	n.dial().closed()
 	n.refused(ReasonProgram)
 }
 
@@ -525,4 +522,36 @@ func runHook(t *testing.T, ticket Ticket, dir, state string) (stderr string) {
 		t.Errorf("the hook fails the container: %v: %s", err, text.String())
 	}
 	return text.String()
+}
+
+// An agent that is stuck: the hook gives up, and the container starts.
+func TestSilentAgent(t *testing.T) {
+	program, err := Unpack(shortDir(t), "init")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	s, err := Listen(Options{Socket: filepath.Join(shortDir(t), "run", "s"), Program: program, Deliver: func(Report) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() // nobody serves
+	ticket, err := s.Expect(Container{ID: "c1"}, []File{credentials()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	out := runHook(t, ticket, t.TempDir(), `{"id":"c1"}`)
+	if took := time.Since(began); took < 900*time.Millisecond || took > 5*time.Second || !strings.Contains(out, "gave up after 1s") {
+		t.Errorf("%v: %q", took, out)
+	}
+	// No agent at all: at once.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	began = time.Now()
+	out = runHook(t, ticket, t.TempDir(), `{"id":"c1"}`)
+	if took := time.Since(began); took > 800*time.Millisecond || !strings.Contains(out, "agent's socket: no such file") {
+		t.Errorf("%v: %q", took, out)
+	}
 }
