@@ -51,6 +51,10 @@ refuse_import internal/agent agent "$module/exporter"
 refuse_import internal/agent agent github.com/spf13/cobra
 refuse_import internal/fanotify fanotify "$module"
 refuse_import internal/fanotify fanotify go.opentelemetry.io/otel
+refuse_import internal/hook hook "$module/bpf"
+refuse_import internal/hook/place place fmt
+refuse_import internal/hook/wire wire encoding/json
+refuse_import cmd/beesting-hook main os
 refuse_import internal/policy policy "$module/bpf"
 refuse_import internal/policy policy go.opentelemetry.io/otel
 refuse_import internal/state state "$module/nri"

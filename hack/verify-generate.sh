@@ -15,7 +15,7 @@ git ls-files -z --cached --others --exclude-standard --deduplicate |
 cp -a "$copy/before" "$copy/after"
 
 # Removed first: an object that is no longer made must not pass as made.
-objects=$(cd "$copy/after" && find . \( -name '*_bpfel.o' -o -name 'guard_*.elf' \) -print -delete | wc -l)
+objects=$(cd "$copy/after" && find . \( -name '*_bpfel.o' -o -name 'guard_*.elf' -o -name 'hook_*.gz' \) -print -delete | wc -l)
 [ "$objects" -gt 0 ] || { echo "verify-generate: no generated objects found" >&2; exit 1; }
 "$copy/after/hack/generate.sh" >"$copy/log" 2>&1 || {
   cat "$copy/log" >&2

@@ -23,6 +23,9 @@ const (
 	annotationImageCRIO       = "io.kubernetes.cri-o.ImageName"
 )
 
+// namespaceUser is the type of a user namespace in the OCI configuration.
+const namespaceUser = "user"
+
 // runtimeInfo is what the runtime said of itself when it configured the plugin.
 type runtimeInfo struct {
 	name, version string
@@ -57,6 +60,12 @@ func (r runtimeInfo) convert(pod *api.PodSandbox, c *api.Container) Container {
 	setImage(&out.Container, c)
 	if u := c.GetUser(); u != nil {
 		out.User = &User{UID: u.GetUid(), GID: u.GetGid()}
+	}
+	resources := c.GetLinux().GetResources()
+	out.MemoryLimit = max(resources.GetMemory().GetLimit().GetValue(), 0) // -1 is none
+	out.PidsLimit = max(resources.GetPids().GetLimit(), 0)
+	for _, ns := range c.GetLinux().GetNamespaces() {
+		out.UserNamespace = out.UserNamespace || ns.GetType() == namespaceUser
 	}
 	for _, m := range c.GetMounts() {
 		out.Mounts = append(out.Mounts, Mount{
@@ -110,12 +119,13 @@ func (r runtimeInfo) convertAll(pods []*api.PodSandbox, containers []*api.Contai
 	return all
 }
 
-func adjustment(mounts []Mount) *api.ContainerAdjustment {
-	if len(mounts) == 0 {
+// toNRI returns nil for nothing.
+func (a Adjustment) toNRI() *api.ContainerAdjustment {
+	if len(a.Mounts) == 0 && len(a.Hooks) == 0 {
 		return nil
 	}
 	adjust := &api.ContainerAdjustment{}
-	for _, m := range mounts {
+	for _, m := range a.Mounts {
 		adjust.AddMount(&api.Mount{
 			Source:      m.Source,
 			Destination: m.Destination,
@@ -123,5 +133,17 @@ func adjustment(mounts []Mount) *api.ContainerAdjustment {
 			Options:     m.Options,
 		})
 	}
+	if len(a.Hooks) == 0 {
+		return adjust // without the mark that it has hooks, which a validator looks at
+	}
+	hooks := &api.Hooks{}
+	for _, h := range a.Hooks {
+		hook := &api.Hook{Path: h.Path, Args: h.Args, Env: h.Env}
+		if h.Timeout > 0 {
+			hook.Timeout = api.Int(int((h.Timeout + time.Second - 1) / time.Second))
+		}
+		hooks.CreateContainer = append(hooks.CreateContainer, hook)
+	}
+	adjust.AddHooks(hooks)
 	return adjust
 }

@@ -14,8 +14,9 @@ import (
 func TestConvert(t *testing.T) {
 	c := &api.Container{
 		Id: "c1", PodSandboxId: "sandbox", Name: "nginx", State: api.ContainerState_CONTAINER_CREATED, Pid: 42,
-		Mounts:    []*api.Mount{{Source: "/s", Destination: "/d", Type: "bind", Options: []string{"ro"}}},
-		Linux:     &api.LinuxContainer{CgroupsPath: "/kubepods/c1"},
+		Mounts: []*api.Mount{{Source: "/s", Destination: "/d", Type: "bind", Options: []string{"ro"}}},
+		Linux: &api.LinuxContainer{CgroupsPath: "/kubepods/c1", Namespaces: []*api.LinuxNamespace{{Type: "mount"}, {Type: "user"}},
+			Resources: &api.LinuxResources{Memory: &api.LinuxMemory{Limit: api.Int64(1 << 20)}, Pids: &api.LinuxPids{Limit: 10}}},
 		CreatedAt: 5e9,
 		User:      &api.User{Uid: 1000, Gid: 1001},
 		Image:     &api.Image{Name: "registry.example:5000/shop/web:v1", Digest: "sha256:aa"},
@@ -31,6 +32,8 @@ func TestConvert(t *testing.T) {
 		State:  StateCreated,
 		Mounts: []Mount{{Source: "/s", Destination: "/d", Type: "bind", Options: []string{"ro"}}},
 		User:   &User{UID: 1000, GID: 1001},
+
+		UserNamespace: true, MemoryLimit: 1 << 20, PidsLimit: 10,
 	}
 	got := runtimeInfo{"containerd", "v2.4.2"}.convert(testPod(), c)
 	if !reflect.DeepEqual(got, want) {

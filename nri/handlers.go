@@ -48,14 +48,20 @@ func (h *handlers) Synchronize(_ context.Context, pods []*api.PodSandbox, contai
 	return nil, nil
 }
 
-// CreateContainer adds the planter's mounts.
+// CreateContainer adds the planter's mounts and hooks.
 func (h *handlers) CreateContainer(ctx context.Context, pod *api.PodSandbox, c *api.Container) (*api.ContainerAdjustment, []*api.ContainerUpdate, error) {
 	container := h.info().convert(pod, c)
 	h.p.count(RequestCreate)
-	mounts, _ := within(ctx, h.p, container, RequestCreate, func(ctx context.Context) []Mount {
+	adjust, _ := within(ctx, h.p, container, RequestCreate, func(ctx context.Context) Adjustment {
 		return h.p.planter.Plant(ctx, container)
 	})
-	return adjustment(mounts), nil, nil
+	return adjust.toNRI(), nil, nil
+}
+
+// PostCreateContainer tells the planter that the creation succeeded.
+func (h *handlers) PostCreateContainer(ctx context.Context, pod *api.PodSandbox, c *api.Container) error {
+	h.call(ctx, RequestCreated, pod, c, h.p.planter.Created)
+	return nil
 }
 
 // StartContainer is answered when the planter is ready for the first

@@ -38,6 +38,9 @@ func TestLifecycle(t *testing.T) {
 		t.Errorf("adjustment: %v", got)
 	}
 	ctx := t.Context()
+	if err := n.adaptation.PostCreateContainer(ctx, &api.PostCreateContainerRequest{Pod: testPod(), Container: c}); err != nil {
+		t.Error(err)
+	}
 	if err := n.adaptation.StartContainer(ctx, &api.StartContainerRequest{Pod: testPod(), Container: c}); err != nil {
 		t.Error(err)
 	}
@@ -49,7 +52,7 @@ func TestLifecycle(t *testing.T) {
 		t.Error(err)
 	}
 	calls, seen := p.noted()
-	if want := []Request{RequestCreate, RequestStart, RequestStop, RequestRemove}; !slices.Equal(calls, want) {
+	if want := []Request{RequestCreate, RequestCreated, RequestStart, RequestStop, RequestRemove}; !slices.Equal(calls, want) {
 		t.Errorf("calls %v, want %v", calls, want)
 	}
 	for _, c := range seen {
@@ -216,9 +219,9 @@ func TestSlowPlanter(t *testing.T) {
 			ended <- ctx.Err()
 		}
 	}
-	p.plant = func(ctx context.Context, c Container) []Mount {
+	p.plant = func(ctx context.Context, c Container) Adjustment {
 		slow(ctx, c)
-		return []Mount{tokenMount("/run/token")}
+		return Adjustment{Mounts: []Mount{tokenMount("/run/token")}}
 	}
 	p.start = slow
 	plugin := launch(t, n, p, Options{Budget: 100 * time.Millisecond})
@@ -258,9 +261,9 @@ func TestStuckPlanter(t *testing.T) {
 	n, p := newNode(t), newPlanter()
 	n.start()
 	release := make(chan struct{})
-	p.plant = func(context.Context, Container) []Mount {
+	p.plant = func(context.Context, Container) Adjustment {
 		<-release
-		return nil
+		return Adjustment{}
 	}
 	plugin := launch(t, n, p, Options{Budget: time.Millisecond})
 	for i := range maxStuck + 1 {
@@ -281,7 +284,7 @@ func TestStuckPlanter(t *testing.T) {
 func TestPanickingPlanter(t *testing.T) {
 	n, p := newNode(t), newPlanter()
 	n.start()
-	p.plant = func(context.Context, Container) []Mount { panic("plant") }
+	p.plant = func(context.Context, Container) Adjustment { panic("plant") }
 	p.start = func(context.Context, Container) { panic(errors.New("start")) }
 	plugin := launch(t, n, p, Options{})
 	if adjust, err := n.create(testContainer("c")); err != nil || len(adjust.GetMounts()) != 0 {
@@ -313,11 +316,11 @@ func TestTwoInstances(t *testing.T) {
 	if _, err := n.create(testContainer("c1")); err == nil {
 		t.Error("both planted the same mount, and the creation succeeded: the hazard is gone")
 	}
-	careful := func(_ context.Context, c Container) []Mount {
+	careful := func(_ context.Context, c Container) Adjustment {
 		if slices.ContainsFunc(c.Mounts, func(m Mount) bool { return m.Destination == "/run/token" }) {
-			return nil
+			return Adjustment{}
 		}
-		return []Mount{tokenMount("/run/token")}
+		return Adjustment{Mounts: []Mount{tokenMount("/run/token")}}
 	}
 	first.plant, second.plant = careful, careful
 	if adjust, err := n.create(testContainer("c2")); err != nil || len(adjust.GetMounts()) != 1 {

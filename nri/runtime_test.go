@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/nri/pkg/adaptation"
 	"github.com/containerd/nri/pkg/api"
 	nrilog "github.com/containerd/nri/pkg/log"
+	validator "github.com/containerd/nri/plugins/default-validator/builtin"
 	"go.uber.org/goleak"
 )
 
@@ -30,6 +31,7 @@ type node struct {
 
 	adaptation *adaptation.Adaptation
 	front      *front
+	validator  *validator.DefaultValidatorConfig
 	pods       []*api.PodSandbox
 	containers []*api.Container
 }
@@ -56,7 +58,8 @@ func (n *node) start() {
 	a, err := adaptation.New("testd", "1.2.3", list, update,
 		adaptation.WithPluginPath(filepath.Join(dir, "plugins")),
 		adaptation.WithPluginConfigPath(filepath.Join(dir, "conf.d")),
-		adaptation.WithSocketPath(n.socket+".real"))
+		adaptation.WithSocketPath(n.socket+".real"),
+		adaptation.WithDefaultValidator(n.validator))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -147,7 +150,7 @@ func testContainer(id string) *api.Container {
 // planter records what it is told; the functions replace what it does. It
 // stands in for the agent, which has tests of its own with real files.
 type planter struct {
-	plant func(context.Context, Container) []Mount
+	plant func(context.Context, Container) Adjustment
 	start func(context.Context, Container)
 
 	mu     sync.Mutex
@@ -179,13 +182,15 @@ func (p *planter) noted() ([]Request, []Container) {
 	return p.calls, p.seen
 }
 
-func (p *planter) Plant(ctx context.Context, c Container) []Mount {
+func (p *planter) Plant(ctx context.Context, c Container) Adjustment {
 	p.note(RequestCreate, c)
 	if p.plant != nil {
 		return p.plant(ctx, c)
 	}
-	return []Mount{tokenMount("/run/token")}
+	return Adjustment{Mounts: []Mount{tokenMount("/run/token")}}
 }
+
+func (p *planter) Created(_ context.Context, c Container) { p.note(RequestCreated, c) }
 
 func (p *planter) Start(ctx context.Context, c Container) {
 	p.note(RequestStart, c)

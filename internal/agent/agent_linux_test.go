@@ -203,11 +203,11 @@ func TestLatePlantLeavesNothing(t *testing.T) {
 	c := testContainer("c1")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if n.agent.Plant(ctx, c) != nil || len(n.files()) != 0 {
+	if n.agent.Plant(ctx, c).Mounts != nil || len(n.files()) != 0 {
 		t.Error("planted without time")
 	}
 	n.agent.op <- struct{}{} // busy
-	if n.agent.Plant(ctx, c) != nil {
+	if n.agent.Plant(ctx, c).Mounts != nil {
 		t.Error("planted without its turn")
 	}
 	n.agent.release()

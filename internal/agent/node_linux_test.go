@@ -100,7 +100,7 @@ func testContainer(id string) nri.Container {
 // create asks for the container's tokens and mounts them.
 func (n *testNode) create(c *nri.Container) []nri.Mount {
 	n.t.Helper()
-	mounts := n.agent.Plant(n.t.Context(), *c)
+	mounts := n.agent.Plant(n.t.Context(), *c).Mounts
 	c.Mounts = append(c.Mounts, mounts...)
 	return mounts
 }

@@ -15,7 +15,15 @@ var errPredecessor = errors.New("the container before it had tokens and did not 
 
 // Plant makes the files of the container's tokens and returns their mounts. A
 // token that can't be planted is left out; Start tries again in another way.
-func (a *Agent) Plant(ctx context.Context, c nri.Container) []nri.Mount {
+func (a *Agent) Plant(ctx context.Context, c nri.Container) nri.Adjustment {
+	return nri.Adjustment{Mounts: a.bind(ctx, c)}
+}
+
+// Created has nothing to do: what a bind mount needs was made before.
+func (*Agent) Created(context.Context, nri.Container) {}
+
+// bind plants by bind mounts.
+func (a *Agent) bind(ctx context.Context, c nri.Container) []nri.Mount {
 	if !a.acquire(ctx) {
 		return nil // reported by Missed
 	}
