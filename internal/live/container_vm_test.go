@@ -67,7 +67,7 @@ func containerMain(text string) error {
 		func() error { return unix.Mount("tmpfs", c.Root+"/run", "tmpfs", 0, "") },
 		func() error { return unix.Mount("proc", c.Root+"/proc", "proc", 0, "") },
 		func() error { return unix.Chdir(c.Root) },
-		func() error { return enterRoot() },
+		enterRoot,
 		func() error {
 			if c.Shared {
 				return unix.Mount("", "/", "", unix.MS_SHARED, "")
@@ -133,13 +133,6 @@ func obey(c []string) (string, error) {
 		return "", unix.Mount(c[1], c[2], "", unix.MS_BIND, "")
 	case "remove":
 		return "", os.Remove(c[1])
-	case "swap": // for ever
-		go func() {
-			for {
-				_ = unix.Renameat2(unix.AT_FDCWD, c[1], unix.AT_FDCWD, c[2], unix.RENAME_EXCHANGE)
-			}
-		}()
-		return "", nil
 	default:
 		return "", fmt.Errorf("command %q", c)
 	}
@@ -157,9 +150,8 @@ type container struct {
 // image is what the lower layer has; content after a blank, links with "->".
 var imageRows = []string{
 	"etc/", "etc/passwd users", "etc/hosts ", "etc/empty ", "root/", "home/user/", "tmp/", "run/", "proc/", "vol/", "var/",
-	"race/dir/", "race/keep/file content",
 	"var/run -> /run", "link -> /etc/passwd", "dangling -> /none/there", "loop -> loop", "up -> ../../../../../etc",
-	"out -> @/outside", "self -> /proc/self/cwd", "tovol -> vol", "race/out -> @/outside", "race/vol -> /vol",
+	"out -> @/outside", "self -> /proc/self/cwd", "tovol -> vol", "race/",
 }
 
 func makeImage(t *testing.T, base, dir string, owner int) {
@@ -237,7 +229,9 @@ func run(t *testing.T, base string, c config) *container {
 	cmd := exec.Command(self)
 	cmd.Env = []string{"BEESTING_CONTAINER=" + string(text)}
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	// No Pdeathsig: it is sent when the thread ends that has started the process,
+	// and these tests end threads.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
 	if c.UserNS {
 		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: shift, Size: 65536}}
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
