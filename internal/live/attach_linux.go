@@ -168,7 +168,7 @@ func (a *attachment) point(dir *os.File, name string) (*os.File, error) {
 	case err != nil:
 	case n.top && n.Inode == a.Source:
 		_ = old.Close()
-		return nil, nil //nolint:nilnil // as documented
+		return nil, nil
 	case n.is(unix.S_IFLNK):
 		err = fmt.Errorf("%w: a symbolic link", ErrPath)
 	case !n.is(unix.S_IFREG):
