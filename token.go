@@ -59,13 +59,18 @@ const (
 	// StrategyBind: a file of the agent's, which the runtime mounts when it sets the
 	// container up.
 	StrategyBind Strategy = "bind"
-	// StrategyLive: the same file, which the agent mounts in a container that is
+	// StrategyHook: a file in the container's own root, which an OCI hook makes before
+	// the container starts.
+	StrategyHook Strategy = "hook"
+	// StrategyLive: the same file as with bind, which the agent mounts in a container that is
 	// there already.
 	StrategyLive Strategy = "live"
 )
 
 // Strategies are all of them, in the order of their explanation.
-func Strategies() []Strategy { return []Strategy{StrategyAuto, StrategyBind, StrategyLive} }
+func Strategies() []Strategy {
+	return []Strategy{StrategyAuto, StrategyBind, StrategyHook, StrategyLive}
+}
 
 // KindGeneric is the kind of a token whose configuration names none.
 const KindGeneric = "generic"

@@ -57,6 +57,7 @@ func (a *Agent) adopt(c nri.Container, at time.Time) {
 	if expected == nil {
 		expected = a.recorded(c)
 	}
+	expected = a.hookMade(c, expected)
 	there := a.present(c, expected)
 	a.edit(c.ID, func(t *tenant) {
 		t.planted = there
@@ -82,7 +83,7 @@ func (a *Agent) keepRecord(c nri.Container, there []planted) {
 		return
 	}
 	r, err := a.state.Record(c.ID)
-	whole := !slices.ContainsFunc(r.Tokens, func(t state.Token) bool { return t.ID == "" })
+	whole := !slices.ContainsFunc(r.Tokens, func(t state.Token) bool { return t.ID == "" || t.Inode == 0 && t.RemovedAt.IsZero() })
 	for _, p := range there {
 		whole = whole && slices.ContainsFunc(r.Tokens, func(t state.Token) bool { return t.Name == p.token.Name && t.RemovedAt.IsZero() })
 	}
@@ -99,18 +100,24 @@ func (a *Agent) arm(c nri.Container, p planted) (hides error) {
 	if a.core.Armed(id) {
 		return nil
 	}
-	file, err := a.openPlanted(p.file)
+	hooked := p.strategy == beesting.StrategyHook
+	if hooked && !(tenant{state: c.State}).running() {
+		return nil // its root can't be looked into
+	}
+	file, err := a.openToken(c, p)
 	if err != nil {
 		a.fail(c.Container, p.token.Name, ReasonStateDir, err)
 		return nil
 	}
 	defer file.Close()
-	a.own(c, p, file)
+	if !hooked {
+		a.own(c, p, file)
+	}
 	if !a.watch(c, p, file) {
 		return nil
 	}
 	if (tenant{state: c.State}).running() && c.PID != 0 {
-		if err := a.look(c, p, file); err != nil {
+		if err := a.look(c, p, file); err != nil && !hooked {
 			a.fail(c.Container, p.token.Name, ReasonHidden, err)
 		}
 		return a.surround(c, p, id, file)
@@ -129,6 +136,9 @@ func (a *Agent) watch(c nri.Container, p planted, file *os.File) bool {
 		a.fail(c.Container, p.token.Name, ReasonWatch, err)
 		return false
 	}
+	if p.strategy == beesting.StrategyHook {
+		return true // its workload can lock it
+	}
 	// The container's mount of it is read-only (bindMount, package live).
 	if err := a.core.FollowOpens(id); err != nil {
 		a.log.Debug("spans of a token will have no end", slog.String("token", p.token.Name), slog.Any("error", err))
@@ -140,18 +150,15 @@ func (a *Agent) watch(c nri.Container, p planted, file *os.File) bool {
 // late, another plugin took the mount away again, or somebody in the container.
 func (a *Agent) dropUnmounted(c nri.Container, expected, there []planted) {
 	for _, p := range expected {
-		if slices.ContainsFunc(there, func(q planted) bool { return p.file == q.file }) {
+		if slices.ContainsFunc(there, func(q planted) bool { return p.token.Name == q.token.Name }) {
 			continue
 		}
 		err := errors.New("the container was created without the mount")
-		if p.strategy == beesting.StrategyLive {
-			err = errors.New("the container doesn't have the mount any more")
+		if p.strategy != beesting.StrategyBind {
+			err = errors.New("the container doesn't have the file any more")
 		}
 		a.fail(c.Container, p.token.Name, ReasonNotMounted, err)
-		err = a.core.Disarm(a.identity.PlacementID(c.ID, p.token.Name))
-		if err := errors.Join(err, a.state.Remove(p.file)); err != nil {
-			a.failures.add(c.Container, p.token.Name, ReasonStateDir, err)
-		}
+		a.unplant(c, p)
 	}
 }
 
@@ -190,6 +197,7 @@ func (a *Agent) remove(c nri.Container) {
 		}
 	}
 	a.core.RemoveContainer(c.ID)
+	a.hooks.forget(c.ID)
 	a.discard(c.Container, all)
 }
 

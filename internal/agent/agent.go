@@ -37,6 +37,9 @@ type Options struct {
 	// state directory: it has been run and closed. What it knew of the node's
 	// containers and its counters go on.
 	After *Agent
+	// UseHooks has what planting by hooks needs made ready at once. Otherwise it is
+	// when the policy first asks for it, and tokens are mounted until then.
+	UseHooks bool
 	// Attacher mounts tokens in containers that run; the kernel if nil.
 	Attacher Attacher
 	// Log takes warnings and errors; none are written if nil.
@@ -54,6 +57,7 @@ type Agent struct {
 	nriLock  *os.File
 	policy   atomic.Pointer[func(beesting.Container) []beesting.Token]
 	attacher Attacher
+	hooks    *hookRoom
 	identity Identity
 	log      *slog.Logger
 	now      func() time.Time
@@ -154,6 +158,12 @@ func (a *Agent) open(o Options) (err error) {
 	if a.nriLock, err = state.Lock(filepath.Dir(o.NRISocket)); err != nil {
 		return fmt.Errorf("NRI socket %s: %w", o.NRISocket, err)
 	}
+	a.hooks = newHookRoom(a.state.Path(), a.log)
+	if o.UseHooks {
+		if err := a.hooks.prepare(); err != nil {
+			a.log.Warn("tokens can't be planted by hooks", slog.Any("error", err))
+		}
+	}
 	key, err := a.state.Key()
 	if err != nil {
 		return err
@@ -173,6 +183,9 @@ func (a *Agent) open(o Options) (err error) {
 // them.
 func (a *Agent) Close() error {
 	var errs []error
+	if a.hooks != nil {
+		a.hooks.close()
+	}
 	if a.nriLock != nil {
 		errs = append(errs, a.nriLock.Close())
 	}
@@ -208,6 +221,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 	var policy sync.WaitGroup
 	policy.Go(func() { a.follow(ctx) })
+	policy.Go(func() { a.hooks.run(ctx) })
 	defer policy.Wait()
 	defer cancel()
 

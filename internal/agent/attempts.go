@@ -27,7 +27,17 @@ type attempts struct {
 type attempt struct {
 	container        string
 	planted, started bool
+	hooked, created  bool // it was to get a hook; it was made
 	suspect          bool // the one before was planted and did not start
+	hookless         bool // one before was to get a hook and was not made
+}
+
+// verdict is what a container may get.
+type verdict struct {
+	tokens, hooks bool
+	// unmade says that the one before was to get a hook and was not made: hooks
+	// are to blame first.
+	unmade bool
 }
 
 func newAttempts() *attempts {
@@ -47,24 +57,39 @@ func place(c beesting.Container) string {
 	return pod + "/" + c.Name
 }
 
-// begin notes a container that is being created, and reports whether it may be
-// planted.
-func (a *attempts) begin(c beesting.Container) bool {
+// begin notes a container that is being created, and says what it may get.
+func (a *attempts) begin(c beesting.Container) verdict {
 	key := place(c)
 	if key == "" {
-		return true
+		return verdict{tokens: true, hooks: true}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	next := &attempt{container: c.ID}
+	next, v := &attempt{container: c.ID}, verdict{}
 	if before, ok := a.last.get(key); ok {
-		next.suspect = before.suspect
-		if !before.started {
+		next.suspect, next.hookless = before.suspect, before.hookless
+		switch {
+		case before.started:
+		case before.hooked && !before.created:
+			v.unmade, next.hookless = true, true
+		default:
 			next.suspect = before.planted
 		}
 	}
 	a.last.set(key, next)
-	return !next.suspect
+	v.tokens, v.hooks = !next.suspect, !next.hookless
+	return v
+}
+
+// hooked notes that the container gets a hook.
+func (a *attempts) hooked(c beesting.Container) {
+	a.edit(c, func(t *attempt) { t.hooked = true })
+}
+
+// created notes that the container was made, and reports whether with a hook.
+func (a *attempts) created(c beesting.Container) (hooked bool) {
+	a.edit(c, func(t *attempt) { t.created, hooked = true, t.hooked })
+	return hooked
 }
 
 // planted notes that the container gets tokens.
@@ -90,7 +115,7 @@ func (a *attempts) unseen() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, t := range a.last.values {
-		t.started = true
+		t.started, t.created = true, true
 	}
 }
 

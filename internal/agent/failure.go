@@ -41,6 +41,8 @@ const (
 	// ReasonLive: a container that runs could not be given the token, or it could
 	// not be taken out again.
 	ReasonLive Reason = "live"
+	// ReasonHook: the container's hook did not make the file.
+	ReasonHook Reason = "hook"
 	// ReasonForeign: a container mounts a planted file that isn't its own.
 	ReasonForeign Reason = "foreign_mount"
 	// ReasonWatch: the sensor refused.

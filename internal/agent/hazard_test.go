@@ -80,7 +80,7 @@ func TestAttempts(t *testing.T) {
 	}
 	step := func(id string, want, starts bool) {
 		t.Helper()
-		got := a.begin(c(id))
+		got := a.begin(c(id)).tokens
 		if got != want {
 			t.Errorf("%s may be planted: %v, want %v", id, got, want)
 		}
@@ -104,12 +104,12 @@ func TestAttempts(t *testing.T) {
 	a.started(c("7")) // of an earlier container, late
 	other := c("9")
 	other.Name = "sidecar"
-	if !a.begin(other) {
+	if !a.begin(other).tokens {
 		t.Error("another container of the pod was held responsible")
 	}
 	nameless := beesting.Container{ID: "x"}
 	for range 2 {
-		if !a.begin(nameless) {
+		if !a.begin(nameless).tokens {
 			t.Error("containers without names were taken for one")
 		}
 		a.planted(nameless)

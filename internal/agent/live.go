@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/live"
+	"github.com/beesting-otel/beesting/internal/rootfs"
 	"github.com/beesting-otel/beesting/nri"
 )
 
@@ -68,6 +70,9 @@ func (a *Agent) bring(c nri.Container) {
 func (a *Agent) same(c nri.Container, p planted, want beesting.Token) bool {
 	if p.token.Path != want.Path {
 		return false
+	}
+	if p.strategy == beesting.StrategyHook {
+		return true // its workload may have changed it
 	}
 	f := stateFile(c, want)
 	st, err := os.Stat(p.file)
@@ -169,8 +174,11 @@ func (a *Agent) uproot(c nri.Container, p planted) {
 	if err != nil {
 		return // it has ended, and Remove will come
 	}
-	f := inodeAt(p.file)
 	err, ok := await(a.attaches, func() error {
+		if p.strategy == beesting.StrategyHook {
+			return a.removeMade(c, p)
+		}
+		f := inodeAt(p.file)
 		return a.attacher.Detach(process, p.token.Path, live.Attached{Source: live.Inode{Dev: f.dev, Ino: f.ino}, Made: p.made})
 	})
 	if !ok {
@@ -194,10 +202,32 @@ func (a *Agent) uproot(c nri.Container, p planted) {
 		slog.String("container", c.ID), slog.String("pod", c.Pod.Name), slog.String("namespace", c.Pod.Namespace))
 }
 
+// removeMade removes what a hook made in the container's root. The container can
+// put another file in its place meanwhile, which it could have removed itself.
+func (a *Agent) removeMade(c nri.Container, p planted) error {
+	f, err := a.openToken(c, p)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errHidden) {
+		return live.ErrNotAttached
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	root, err := rootfs.Open(filepath.Join(string(a.core.proc), fmt.Sprint(c.PID), "root"))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.Remove(p.token.Path)
+}
+
 // unplant lets go of a token that its container doesn't have.
 func (a *Agent) unplant(c nri.Container, p planted) {
 	if err := a.core.Disarm(a.identity.PlacementID(c.ID, p.token.Name)); err != nil {
 		a.failures.add(c.Container, p.token.Name, ReasonWatch, err)
+	}
+	if p.file == "" {
+		return
 	}
 	if err := a.state.Remove(p.file); err != nil {
 		a.failures.add(c.Container, p.token.Name, ReasonStateDir, err)

@@ -13,67 +13,84 @@ import (
 
 var errPredecessor = errors.New("the container before it had tokens and did not start")
 
-// Plant makes the files of the container's tokens and returns their mounts. A
-// token that can't be planted is left out; Start tries again in another way.
+// Plant makes the files of the container's tokens and returns their mounts, and
+// the hook that makes the others. A token that can't be planted is left out; Start
+// tries again in another way.
 func (a *Agent) Plant(ctx context.Context, c nri.Container) nri.Adjustment {
-	return nri.Adjustment{Mounts: a.bind(ctx, c)}
-}
-
-// Created has nothing to do: what a bind mount needs was made before.
-func (*Agent) Created(context.Context, nri.Container) {}
-
-// bind plants by bind mounts.
-func (a *Agent) bind(ctx context.Context, c nri.Container) []nri.Mount {
 	if !a.acquire(ctx) {
-		return nil // reported by Missed
+		return nri.Adjustment{} // reported by Missed
 	}
 	defer a.release()
 	if _, ok := a.note(c, a.now()); !ok {
-		return nil
+		return nri.Adjustment{}
 	}
 	tokens := a.selector(c.Container)
 	if len(tokens) == 0 {
-		return nil
+		return nri.Adjustment{}
 	}
-	if !a.attempts.begin(c.Container) {
+	v := a.attempts.begin(c.Container)
+	if v.unmade {
+		a.hooks.made(false)
+	}
+	if !v.tokens {
 		a.fail(c.Container, "", ReasonPredecessor, errPredecessor)
-		return nil
+		return nri.Adjustment{}
 	}
-	done := a.write(c, tokens)
+	hooked, hooks, refused := a.hook(c, tokens, v.hooks)
+	done := append(a.write(c, tokens, hooked, refused), hooked...)
 	if len(done) == 0 {
-		return nil
+		return nri.Adjustment{}
 	}
 	err := a.save(c.Container, done)
 	if err != nil || ctx.Err() != nil { // late: the runtime has its answer
+		a.hooks.forget(c.ID)
 		a.discard(c.Container, done)
-		return nil
+		return nri.Adjustment{}
 	}
 	a.attempts.planted(c.Container)
-	a.edit(c.ID, func(t *tenant) { t.planted = done })
-	mounts := make([]nri.Mount, 0, len(done))
-	for _, p := range done {
-		mounts = append(mounts, bindMount(p))
+	if len(hooks) > 0 {
+		a.attempts.hooked(c.Container)
 	}
-	return mounts
+	a.edit(c.ID, func(t *tenant) { t.planted = done })
+	adjust := nri.Adjustment{Hooks: hooks}
+	for _, p := range done {
+		if p.strategy == beesting.StrategyBind {
+			adjust.Mounts = append(adjust.Mounts, bindMount(p))
+		}
+	}
+	return adjust
+}
+
+// Created notes that the runtime took the container's hook.
+func (a *Agent) Created(_ context.Context, c nri.Container) {
+	if a.attempts.created(c.Container) {
+		a.hooks.made(true)
+	}
 }
 
 // write makes the files of the tokens that the runtime is to mount, as far as
-// possible.
-func (a *Agent) write(c nri.Container, tokens []beesting.Token) []planted {
+// possible: of all but those that are hooked. refused says why a hook isn't used.
+func (a *Agent) write(c nri.Container, tokens []beesting.Token, hooked []planted, refused error) []planted {
 	var done []planted
 	mounts := append([]nri.Mount{}, c.Mounts...)
-	room := a.core.MaxPlacements() - a.plantedTotal()
+	room := a.core.MaxPlacements() - a.plantedTotal() - len(hooked)
 	for _, token := range tokens {
-		if token.Strategy == beesting.StrategyLive {
-			continue // at its start
+		if token.Strategy == beesting.StrategyLive { // at its start
+			continue
+		}
+		if token.Strategy == beesting.StrategyHook && refused == nil {
+			continue
 		}
 		p, ok := a.writeOne(c, token, mounts, room-len(done))
 		if !ok {
 			continue
 		}
 		p.strategy, p.reason = beesting.StrategyBind, whyCreated
-		if token.Strategy == beesting.StrategyBind {
+		switch token.Strategy {
+		case beesting.StrategyBind:
 			p.reason = whyConfigured
+		case beesting.StrategyHook:
+			p.reason = "no hook: " + refused.Error()
 		}
 		done, mounts = append(done, p), append(mounts, bindMount(p))
 	}
@@ -155,7 +172,10 @@ func (a *Agent) record(c beesting.Container, all []planted) state.Record {
 		Image: c.ImageName, CreatedAt: c.CreatedAt,
 	}
 	for _, p := range all {
-		f := inodeAt(p.file)
+		f := p.inode
+		if p.file != "" {
+			f = inodeAt(p.file)
+		}
 		r.Tokens = append(r.Tokens, state.Token{
 			Name: p.token.Name, Kind: p.token.Kind, Strategy: p.strategy, Path: p.token.Path, File: p.file, PlantedAt: p.at, Made: p.made,
 			Dev: f.dev, Inode: f.ino, ID: a.identity.TokenID(c.ID, p.token.Name), PlacementID: a.identity.PlacementID(c.ID, p.token.Name),
@@ -170,7 +190,11 @@ func ofRecord(r state.Record) []planted {
 	for _, t := range r.Tokens {
 		if t.RemovedAt.IsZero() {
 			token := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path}
-			all = append(all, planted{token: token, strategy: t.Strategy, reason: whyBefore, file: t.File, made: t.Made, at: t.PlantedAt})
+			p := planted{token: token, strategy: t.Strategy, reason: whyBefore, file: t.File, made: t.Made, at: t.PlantedAt}
+			if t.File == "" {
+				p.inode = inode{t.Dev, t.Inode}
+			}
+			all = append(all, p)
 		}
 	}
 	return all
@@ -188,7 +212,9 @@ func recordedContainer(r state.Record) *beesting.Container {
 func (a *Agent) discard(c beesting.Container, all []planted) {
 	files := make([]string, 0, len(all))
 	for _, p := range all {
-		files = append(files, p.file)
+		if p.file != "" {
+			files = append(files, p.file)
+		}
 	}
 	if err := errors.Join(a.state.Remove(files...), a.state.RemoveRecord(c.ID)); err != nil {
 		a.failures.add(c, "", ReasonStateDir, err)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,7 +59,7 @@ func (a *Agent) perhaps(c nri.Container, expected, there []planted) []planted {
 		return slices.ContainsFunc(there, named) || slices.ContainsFunc(all, named)
 	}
 	for _, p := range expected {
-		if p.strategy == beesting.StrategyLive && !has(p.token.Name) {
+		if p.strategy != beesting.StrategyBind && !has(p.token.Name) {
 			all = append(all, p)
 		}
 	}
@@ -77,16 +78,65 @@ func (a *Agent) perhaps(c nri.Container, expected, there []planted) []planted {
 // sees reports whether a running container has the planted file; of one that
 // doesn't run nobody can say, and nothing is taken from it.
 func (a *Agent) sees(c nri.Container, p planted) bool {
+	hooked := p.strategy == beesting.StrategyHook
 	if !(tenant{state: c.State}).running() || c.PID == 0 {
-		return inodeAt(p.file) != (inode{})
+		return hooked || inodeAt(p.file) != (inode{})
 	}
-	file, err := a.openPlanted(p.file)
-	if err != nil {
+	file, err := a.openToken(c, p)
+	if err == nil {
+		defer file.Close()
+		if !hooked {
+			err = a.look(c, p, file)
+		}
+	}
+	return err == nil || errors.Is(err, errNoLook)
+}
+
+// openToken opens a planted file for looking at: in the state directory, or in the
+// container's own root if a hook made it there.
+func (a *Agent) openToken(c nri.Container, p planted) (*os.File, error) {
+	if p.strategy != beesting.StrategyHook {
+		return a.openPlanted(p.file)
+	}
+	type result struct {
+		*os.File
+		error
+	}
+	r, ok := await(a.looks, func() result {
+		root, err := rootfs.Open(filepath.Join(string(a.core.proc), fmt.Sprint(c.PID), "root"))
+		if err != nil {
+			return result{nil, err}
+		}
+		defer root.Close()
+		f, err := root.Lookup(p.token.Path)
+		if err == nil && !a.made(c, p, f) {
+			err = errors.Join(fmt.Errorf("%s: %w", p.token.Path, errHidden), f.Close())
+		}
+		return result{f, err}
+	})
+	if !ok {
+		return nil, errNoLook
+	}
+	return r.File, r.error
+}
+
+// made reports whether a file is the one that the hook made: the inode that it
+// showed, or, if the agent was killed before that was written down, one with the
+// token's content.
+func (a *Agent) made(c nri.Container, p planted, f *os.File) bool {
+	if p.inode != (inode{}) {
+		return inodeOf(f) == p.inode
+	}
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
 		return false
 	}
-	defer file.Close()
-	err = a.look(c, p, file)
-	return err == nil || errors.Is(err, errNoLook)
+	want := stateFile(c, a.wish(c, p)).Content
+	if len(want) == 0 || st.Size() != int64(len(want)) {
+		return false
+	}
+	has, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	return err == nil && bytes.Equal(has, want)
 }
 
 // recorded reads what an agent before this one planted.

@@ -33,6 +33,7 @@ type Status struct {
 	// Records are what is written of containers into the state directory.
 	Records state.Stats `json:"records"`
 	NRI     nri.Status  `json:"nri"`
+	Hooks   HookStatus  `json:"hooks"`
 
 	// Containers are all that the runtime has, Planted those with a token.
 	Containers int `json:"containers"`
@@ -108,6 +109,7 @@ func (a *Agent) Status() Status {
 	s := Status{
 		Since: a.since, Mode: string(a.core.Mode()), Tier: a.core.Tier(), Coverage: a.core.Coverage(),
 		StateDir: a.state.Path(), Records: a.state.Stats(), NRI: a.plugin.Status(),
+		Hooks: a.hooks.status(),
 	}
 	away, resumed := a.core.Resumed()
 	s.Resumed, s.AwaySeconds = resumed, away.Seconds()

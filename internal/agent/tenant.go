@@ -18,6 +18,7 @@ type tenant struct {
 	state     nri.State
 	mounts    []nri.Mount
 	user      *nri.User
+	userNS    bool
 	seen      time.Time         // when the runtime last spoke of it
 	wanted    int               // tokens by policy
 	planted   []planted         // replaced, never changed
@@ -29,15 +30,16 @@ type tenant struct {
 type planted struct {
 	token    beesting.Token // without content
 	strategy beesting.Strategy
-	reason   string // why that strategy
-	file     string
+	reason   string      // why that strategy
+	file     string      // on the host; empty if hook
+	inode    inode       // if hook
 	made     []live.Made // in the container, for the file to be mounted
 	at       time.Time
 }
 
 // describe is the container as the runtime last described it.
 func (t tenant) describe() nri.Container {
-	return nri.Container{Container: t.container, State: t.state, Mounts: t.mounts, User: t.user}
+	return nri.Container{Container: t.container, State: t.state, Mounts: t.mounts, User: t.user, UserNamespace: t.userNS}
 }
 
 // note brings what is known of a container up to date with what the runtime said
@@ -58,7 +60,7 @@ func (a *Agent) note(c nri.Container, at time.Time) (tenant, bool) {
 	t.wanted = wanted
 	if !t.seen.After(at) {
 		t.container, t.state, t.seen = c.Container, c.State, at
-		t.mounts, t.user = c.Mounts, c.User
+		t.mounts, t.user, t.userNS = c.Mounts, c.User, c.UserNamespace
 	}
 	return *t, true
 }

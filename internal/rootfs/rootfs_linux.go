@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +22,20 @@ func Open(dir string) (*Root, error) {
 		return nil, fmt.Errorf("root directory %s: %w", dir, err)
 	}
 	return &Root{dir: os.NewFile(uintptr(fd), dir)}, nil
+}
+
+// Remove removes the name of a file. Links on the way there are followed, one at
+// the end is not.
+func (r *Root) Remove(name string) error {
+	dir, err := r.Lookup(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Unlinkat(int(dir.Fd()), path.Base(name), 0); err != nil {
+		return fmt.Errorf("remove %s in %s: %w", name, r.dir.Name(), err)
+	}
+	return nil
 }
 
 // Lookup returns what a process inside finds at name, links followed, opened

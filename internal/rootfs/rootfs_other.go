@@ -17,3 +17,8 @@ func Open(dir string) (*Root, error) {
 func (*Root) Lookup(name string) (*os.File, error) {
 	return nil, fmt.Errorf("look up %s: %w", name, errors.ErrUnsupported)
 }
+
+// Remove returns an error that is errors.ErrUnsupported.
+func (*Root) Remove(name string) error {
+	return fmt.Errorf("remove %s: %w", name, errors.ErrUnsupported)
+}

@@ -60,7 +60,7 @@ func Erase(path string) error {
 // writes are.
 func ours(name string) bool {
 	switch name {
-	case "lock", "node.key", "watched", oldRecords, "pods":
+	case "lock", "node.key", "watched", oldRecords, "pods", "hook", "run":
 		return true
 	}
 	// The database, and those that were set aside.
