@@ -26,6 +26,8 @@ type Server struct {
 	proc     string
 	socket   string
 	listener *net.UnixListener
+	// How long a peer may take for its first words, and for all of them.
+	helloTimeout, talkTimeout time.Duration
 
 	mu          sync.Mutex
 	tickets     map[ticketID]*expectation
@@ -49,6 +51,7 @@ func Listen(o Options) (*Server, error) {
 		program: o.Program, deliver: o.Deliver, log: o.Log, now: o.Now, socket: o.Socket,
 		lifetime: cmp.Or(o.Lifetime, 10*time.Minute), proc: cmp.Or(o.Proc, "/proc"),
 		tickets: map[ticketID]*expectation{}, containers: map[string]ticketID{},
+		helloTimeout: helloTimeout, talkTimeout: talkTimeout,
 		status: Status{Refused: map[Reason]uint64{}},
 	}
 	if s.log == nil {
@@ -142,26 +145,25 @@ func (s *Server) accept(ctx context.Context, slots chan struct{}, running *sync.
 			return nil
 		}
 		conn, err := s.listener.AcceptUnix()
-		if err != nil {
+		switch {
+		case err == nil:
+			running.Go(func() {
+				defer func() { <-slots }()
+				s.talk(ctx, conn)
+			})
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("hook socket %s: %w", s.socket, err)
+		default:
 			<-slots
-			if ctx.Err() != nil {
-				return nil
-			}
-			if errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("hook socket %s: %w", s.socket, err)
-			}
 			// Out of descriptors, as a rule: it passes.
 			s.refuse(&refusal{ReasonAccept, err})
 			select {
 			case <-time.After(50 * time.Millisecond):
 			case <-ctx.Done():
 			}
-			continue
 		}
-		running.Go(func() {
-			defer func() { <-slots }()
-			s.talk(ctx, conn)
-		})
 	}
 }
 

@@ -30,7 +30,7 @@ func (s *Server) talk(ctx context.Context, conn *net.UnixConn) {
 		return
 	}
 	began := time.Now()
-	_ = conn.SetDeadline(began.Add(helloTimeout)) // without it the hook's own end is the limit
+	_ = conn.SetDeadline(began.Add(s.helloTimeout)) // without it the hook's own end is the limit
 	t := talk{conn: conn, in: make([]byte, wire.MaxPacket+1)}
 	hello, err := t.hello()
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Server) talk(ctx context.Context, conn *net.UnixConn) {
 		s.refuse(refused)
 		return
 	}
-	_ = conn.SetDeadline(began.Add(talkTimeout))
+	_ = conn.SetDeadline(began.Add(s.talkTimeout))
 	report := e.report()
 	if hello.Problem != "" {
 		report.Problem = "the hook says: " + hello.Problem

@@ -75,11 +75,11 @@ func unpack(dir, name string, now time.Time) (*Program, error) {
 	if name == "" || len(name) > 64 || name[0] == '.' || strings.ContainsAny(name, "/\x00\n") {
 		return nil, fmt.Errorf("name %q is not one for a file", name)
 	}
-	content, err := decompress()
+	dir, err := directory(dir)
 	if err != nil {
 		return nil, err
 	}
-	dir, err = directory(dir)
+	content, err := decompress()
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,10 +78,20 @@ type attachment struct {
 	names   []string
 	o       Options
 	mounted bool
+	// dirs are the directories on the way from the nearest that existed on, which
+	// depth names led to. By them undoing finds what was made, wherever the
+	// container has moved it.
+	dirs  []*os.File
+	depth int
 }
 
 // run does it all or undoes what it has done.
 func (a *attachment) run(p Process) error {
+	defer func() {
+		for _, d := range a.dirs {
+			_ = d.Close()
+		}
+	}()
 	err := a.place()
 	if err == nil {
 		err = elsewhere(p.alive)
@@ -97,14 +108,12 @@ func (a *attachment) place() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dir.Close() }()
+	a.dirs, a.depth = append(a.dirs, dir), depth
 	for ; depth < len(parents); depth++ {
-		below, err := a.mkdir(dir, parents[depth], depth+1)
-		if err != nil {
+		if dir, err = a.mkdir(dir, parents[depth], depth+1); err != nil {
 			return err
 		}
-		_ = dir.Close()
-		dir = below
+		a.dirs = append(a.dirs, dir)
 	}
 	point, err := a.point(dir, name)
 	if err != nil || point == nil {
@@ -244,9 +253,12 @@ func (a *attachment) move(point *os.File) error {
 }
 
 func (a *attachment) undo() error {
-	var err error
+	var errs []error
 	if a.mounted {
-		err = a.view.unmount(a.tree)
+		errs = append(errs, a.view.unmount(a.tree))
 	}
-	return errors.Join(err, a.view.remove(a.names, a.Made))
+	for _, m := range slices.Backward(a.Made) {
+		errs = append(errs, a.view.removeFrom(a.dirs[m.Depth-1-a.depth], a.names[m.Depth-1], m.Inode))
+	}
+	return errors.Join(errs...)
 }

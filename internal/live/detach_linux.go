@@ -3,6 +3,7 @@ package live
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -65,9 +66,6 @@ func (v *view) remove(names []string, made []Made) error {
 	return errors.Join(errs...)
 }
 
-// removeOne removes an empty file or directory if it is the one that was made. A
-// container can exchange it in the moment between: for something in the same
-// directory, that it could have removed itself.
 func (v *view) removeOne(names []string, want Inode) error {
 	parents, name := names[:len(names)-1], names[len(names)-1]
 	dir, depth, err := v.nearest(parents)
@@ -75,6 +73,13 @@ func (v *view) removeOne(names []string, want Inode) error {
 		return nil //nolint:nilerr // moved away by the container, whose own it is now
 	}
 	defer dir.Close()
+	return v.removeFrom(dir, name, want)
+}
+
+// removeFrom removes an empty file or directory if it is the one that was made. A
+// container can exchange it in the moment between: for something in the same
+// directory, that it could have removed itself.
+func (v *view) removeFrom(dir *os.File, name string, want Inode) error {
 	f, err := child(dir, name)
 	if err != nil {
 		return nil //nolint:nilerr // the same
