@@ -57,22 +57,25 @@ func (m *Maker) Make(kind string, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	var data []byte
-	if in.Template != "" {
-		data, err = j.template(in.Template)
-	} else {
-		k, known := find(kind)
-		if !known || k.make == nil {
-			return Output{}, fmt.Errorf("kind %.70q makes no content", kind)
-		}
-		if err = k.checkValues(in.Values); err == nil {
-			data, err = k.make(j)
-		}
-	}
+	data, err := j.content(kind)
 	if err != nil {
 		return Output{}, fmt.Errorf("content: %w", err)
 	}
 	return Output{Content: data, ModTime: j.at}, nil
+}
+
+func (j *job) content(kind string) ([]byte, error) {
+	if j.in.Template != "" {
+		return j.template(j.in.Template)
+	}
+	k, err := Lookup(kind)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.checkValues(j.in.Values); err != nil {
+		return nil, err
+	}
+	return k.make(j)
 }
 
 // ModTime is when a file with a content of the user's own is to have been
@@ -131,6 +134,9 @@ func Check(kind, template string, values map[string]string) error {
 		_, err := Lookup(kind)
 		return err
 	}
-	_, err := NewMaker([32]byte{}).Make(kind, in)
+	j, err := NewMaker([32]byte{}).job(in)
+	if err == nil {
+		_, err = j.content(kind)
+	}
 	return err
 }

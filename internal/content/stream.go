@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/big"
+	"math/bits"
 )
 
 // stream is a generator of bytes that its key determines: HMAC-SHA-256 of a
@@ -57,13 +58,18 @@ func (s *stream) between(least, most uint64) uint64 { return least + s.below(mos
 
 func (s *stream) pick(from []string) string { return from[s.below(uint64(len(from)))] }
 
-// text gives n characters of an alphabet.
+// text gives n characters of an alphabet, which has 1 to 256.
 func (s *stream) text(alphabet string, n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = alphabet[s.below(uint64(len(alphabet)))]
+	out := make([]byte, 0, n)
+	fair := 256 - 256%len(alphabet) // a byte from there on would favour the first characters
+	var b [1]byte
+	for len(out) < n {
+		_, _ = s.Read(b[:])
+		if int(b[0]) < fair {
+			out = append(out, alphabet[int(b[0])%len(alphabet)])
+		}
 	}
-	return string(b)
+	return string(out)
 }
 
 // uuid gives a random UUID (RFC 9562, version 4).
@@ -84,16 +90,16 @@ const (
 )
 
 // embed gives n characters of an alphabet that hold the first bits of an id: as
-// a number they are the id plus a random multiple of 2^bits, so that nothing
+// a number they are the id plus a random multiple of 2^width, so that nothing
 // about them is unlike a random text. What is left over, the bias, is at most
 // one part in the number of multiples that there is room for.
-func (s *stream) embed(alphabet string, n int, id [idBytes]byte, bits uint) string {
+func (s *stream) embed(alphabet string, n int, id [idBytes]byte, width uint) string {
 	base := big.NewInt(int64(len(alphabet)))
 	room := new(big.Int).Exp(base, big.NewInt(int64(n)), nil)
-	room.Rsh(room, bits)
+	room.Rsh(room, width)
 	v := new(big.Int).SetBytes(s.bytes(room.BitLen()/8 + 17))
-	v.Mod(v, room).Lsh(v, bits)
-	v.Or(v, new(big.Int).Rsh(new(big.Int).SetBytes(id[:]), 8*idBytes-bits))
+	v.Mod(v, room).Lsh(v, width)
+	v.Or(v, new(big.Int).Rsh(new(big.Int).SetBytes(id[:]), idBits-width))
 	out := make([]byte, n)
 	digit := new(big.Int)
 	for i := n - 1; i >= 0; i-- {
@@ -104,19 +110,24 @@ func (s *stream) embed(alphabet string, n int, id [idBytes]byte, bits uint) stri
 }
 
 // extract is the reverse of embed; false for a character outside of the
-// alphabet.
-func extract(alphabet *[256]int16, base int64, text []byte, bits uint) ([idBytes]byte, bool) {
+// alphabet. All it needs of the number are its last 128 bits.
+func extract(places *[256]int16, base int64, text []byte, width uint) ([idBytes]byte, bool) {
 	var id [idBytes]byte
-	v, b := new(big.Int), big.NewInt(base)
+	var high, low uint64
 	for _, c := range text {
-		if alphabet[c] < 0 {
+		digit := places[c]
+		if digit < 0 {
 			return id, false
 		}
-		v.Mul(v, b).Add(v, big.NewInt(int64(alphabet[c])))
+		over, product := bits.Mul64(low, uint64(base))
+		sum, carry := bits.Add64(product, uint64(digit), 0)
+		high, low = high*uint64(base)+over+carry, sum
 	}
-	mask := new(big.Int).Lsh(big.NewInt(1), bits)
-	v.And(v, mask.Sub(mask, big.NewInt(1)))
-	v.Lsh(v, 8*idBytes-bits).FillBytes(id[:])
+	if shift := idBits - width; shift > 0 { // less than 64
+		high, low = high<<shift|low>>(64-shift), low<<shift
+	}
+	binary.BigEndian.PutUint64(id[:8], high)
+	binary.BigEndian.PutUint64(id[8:], low)
 	return id, true
 }
 

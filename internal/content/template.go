@@ -173,8 +173,8 @@ func (j *job) functions() template.FuncMap {
 		"id":       func() string { return idText(j.id, idBits) },
 		"password": func() string { return j.password(j.stream("password")) },
 		"random": func(n int, alphabet string) (string, error) {
-			if alphabet == "" || strings.ContainsFunc(alphabet, func(r rune) bool { return r >= 0x80 }) {
-				return "", errors.New("the alphabet has to be of ASCII characters")
+			if alphabet == "" || len(alphabet) > 256 || strings.ContainsFunc(alphabet, func(r rune) bool { return r >= 0x80 }) {
+				return "", errors.New("the alphabet has to be 1 to 256 ASCII characters")
 			}
 			return of(alphabet)(n)
 		},

@@ -108,6 +108,7 @@ func runs(data []byte, is func(byte) bool, f func(run []byte, at int)) {
 func isAlnum(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
+func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 func isBase64(c byte) bool { return isAlnum(c) || c == '+' || c == '/' }
 func isToken(c byte) bool  { return isAlnum(c) || c == '-' || c == '_' || c == '.' || c == '~' }
 
@@ -190,7 +191,7 @@ func (t *tracer) pypi(run []byte) {
 	}
 }
 
-// entra finds the first "Q~" of a run that is at its place in a secret.
+// entra finds each "Q~" of a run that is at its place in a secret.
 func (t *tracer) entra(run []byte) {
 	for at := 0; ; {
 		next := bytes.Index(run[at:], []byte("Q~"))
@@ -198,8 +199,9 @@ func (t *tracer) entra(run []byte) {
 			return
 		}
 		at += next + 2
-		if at >= azureLead+2 && len(run)-at >= azureLength {
+		if at >= azureLead+2 && isDigit(run[at-3]) && len(run)-at >= azureLength {
 			t.number(t.azure, azureAlphabet, run[at:at+azureLength], idBits, "Azure client secret", true)
+			at += azureLength
 		}
 	}
 }
