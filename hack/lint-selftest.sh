@@ -51,6 +51,8 @@ refuse_import internal/agent agent "$module/exporter"
 refuse_import internal/agent agent github.com/spf13/cobra
 refuse_import internal/fanotify fanotify "$module"
 refuse_import internal/fanotify fanotify go.opentelemetry.io/otel
+refuse_import internal/content content "$module"
+refuse_import internal/content content golang.org/x/crypto/ssh
 refuse_import internal/policy policy "$module/bpf"
 refuse_import internal/policy policy go.opentelemetry.io/otel
 refuse_import collectorreceiver collectorreceiver "$module/bpf"

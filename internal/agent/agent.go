@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/content"
 	"github.com/beesting-otel/beesting/internal/state"
 	"github.com/beesting-otel/beesting/nri"
 )
@@ -49,6 +50,7 @@ type Agent struct {
 	nriLock  *os.File
 	selector func(beesting.Container) []beesting.Token
 	identity Identity
+	maker    *content.Maker
 	log      *slog.Logger
 	now      func() time.Time
 	since    time.Time
@@ -145,6 +147,7 @@ func (a *Agent) open(o Options) (err error) {
 		return err
 	}
 	a.identity = NewIdentity(key)
+	a.maker = content.NewMaker(a.identity.nodeSeed())
 	if o.After == nil { // else the watches have stayed
 		a.readGap()
 	}
@@ -191,6 +194,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-markCtx.Done():
 		}
 	})
+
+	var warm sync.WaitGroup
+	defer warm.Wait()
+	defer cancel()
+	warm.Go(func() { a.maker.Warm(ctx) })
 
 	core := make(chan error, 1)
 	plugin := make(chan error, 1)

@@ -65,7 +65,12 @@ func (a *Agent) write(c nri.Container, tokens []beesting.Token) []planted {
 			a.fail(c.Container, token.Name, ReasonFull, fmt.Errorf("%w: %d are planted", ErrFull, a.core.MaxPlacements()))
 			continue
 		}
-		file, err := a.state.Write(stateFile(c, token))
+		f := stateFile(c, token)
+		if err := a.fill(&f, c.Container, token); err != nil {
+			a.fail(c.Container, token.Name, ReasonContent, err)
+			continue
+		}
+		file, err := a.state.Write(f)
 		if err != nil {
 			a.fail(c.Container, token.Name, ReasonStateDir, err)
 			continue
@@ -77,14 +82,14 @@ func (a *Agent) write(c nri.Container, tokens []beesting.Token) []planted {
 	return done
 }
 
-// stateFile describes the file of a token. It belongs to the user that the
+// stateFile describes the file of a token, but for its content. It belongs to the user that the
 // container runs as, where the runtime tells: a secret that its own workload
 // may not read would be a strange one, and an open that permissions deny does
 // not come as far as security_file_open.
 func stateFile(c nri.Container, token beesting.Token) state.File {
 	f := state.File{
 		PodUID: c.Pod.UID, ContainerName: c.Name, ContainerID: c.ID, Token: token.Name,
-		Content: token.Content, Mode: token.Mode,
+		Mode: token.Mode,
 	}
 	if f.PodUID == "" {
 		f.PodUID = c.Pod.ID

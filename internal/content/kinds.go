@@ -23,7 +23,7 @@ type Kind struct {
 	// Values are the names that the user's own values can have. As soon as one
 	// is given, all that are needed have to be.
 	Values []Value
-	// Parsers says what tests parse it with.
+	// Parser says what tests parse it with.
 	Parser string
 
 	make func(*job) ([]byte, error) // nil if the user brings the content

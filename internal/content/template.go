@@ -93,9 +93,12 @@ func (j *job) template(text string) ([]byte, error) {
 	return out.data, nil
 }
 
-// templateError says "template" once, as the package does.
+// templateError makes "line N" of what the package puts before its errors.
 func templateError(err error) error {
-	return fmt.Errorf("template: %s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "template: "), "template:"))
+	if rest, found := strings.CutPrefix(err.Error(), "template: template:"); found {
+		return fmt.Errorf("template: line %s", rest)
+	}
+	return err
 }
 
 // bounded takes no more than a token can have.
