@@ -73,7 +73,7 @@ clean: ## Remove what was built in the tree; the cache stays.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 	@hack/run-steps.sh lint:1200 verify-generate:300 cross:600 collector:600 \
-	  collector-k8s:900 test-unit:900 test-collector:600 test-configs:600 fuzz-seeds:600 test-vm:2700 test-conformance:900 \
+	  collector-k8s:900 test-unit:900 test-formats:900 test-collector:600 test-configs:600 fuzz-seeds:600 test-vm:2700 test-conformance:900 \
 	  test-vm-harness:600 test-e2e:2700
 
 .PHONY: lint
@@ -100,6 +100,11 @@ test-native: ## What this machine's own kernel can do without eBPF; needs root.
 .PHONY: fuzz-seeds
 fuzz-seeds: ## Each fuzz target: its seeds, then new input for FUZZTIME.
 	@$(STEP) fuzz hack/fuzz.sh
+
+.PHONY: test-formats
+test-formats: ## Every token kind, parsed by the client libraries of its format.
+	@$(STEP) 'go vet ./test/formats' env -C test/formats go vet .
+	@$(STEP) 'go test ./test/formats' env -C test/formats go test -count=1 .
 
 .PHONY: test-collector
 test-collector: ## What a real Collector receives from the exporter.

@@ -35,8 +35,15 @@ type Token struct {
 	// Path is where a container sees the token: absolute, clean, at most 4095
 	// bytes, never "/".
 	Path string
-	// Content is what a reader of the token finds; at most MaxTokenContent.
+	// Content is what a reader of the token finds; at most MaxTokenContent. It
+	// is not used if Generate is set.
 	Content []byte
+	// Generate asks for a content that is made for each container: from
+	// Template, or by Kind if that is empty.
+	Generate bool
+	Template string
+	// Values are the user's own in a made content, by name.
+	Values map[string]string
 	// Mode holds the permission bits of the file. Other bits are refused.
 	Mode fs.FileMode
 	// WatchDirectory asks for accesses of kind AccessList as well: listing the

@@ -49,19 +49,26 @@ type Config struct {
 	_ struct{}
 }
 
-// TokenConfig is one token. Exactly one of Content and ContentFile is given.
+// TokenConfig is one token. At most one of Content, ContentFile and Template is
+// given; without them the kind makes the content.
 type TokenConfig struct {
 	Name string `mapstructure:"name"`
 	// Kind is beesting.KindGeneric if empty.
 	Kind string `mapstructure:"kind"`
+	// Path is the kind's usual one if empty.
 	Path string `mapstructure:"path"`
-	// Mode is octal permission bits with a leading zero; "0644" if empty.
+	// Mode is octal permission bits with a leading zero; the kind's usual ones
+	// if empty.
 	Mode string `mapstructure:"mode"`
 	// Content is a pointer because a token may be empty.
 	Content *configopaque.String `mapstructure:"content"`
 	// ContentFile is absolute: a receiver doesn't learn where the Collector's
 	// configuration came from, which need not be a file.
 	ContentFile string `mapstructure:"content_file"`
+	// Template makes the content of each container.
+	Template configopaque.String `mapstructure:"template"`
+	// Values are the user's own in a made content.
+	Values map[string]configopaque.String `mapstructure:"values"`
 	// WatchDirectory makes listing the token's directory an access too.
 	WatchDirectory bool `mapstructure:"watch_directory"`
 	// Match narrows that of the receiver for this token.

@@ -105,7 +105,13 @@ func everything() *Config {
 func TestLoad(t *testing.T) {
 	number := defaults()
 	number.Sensor.RingBytes = 8192
+	kinds := defaults()
+	kinds.Tokens = []TokenConfig{
+		{Name: "a", Kind: "ssh-private-key"},
+		{Name: "b", Path: "/b", Template: "{{id}}", Values: map[string]configopaque.String{"x": "y"}},
+	}
 	tests := map[string]*Config{
+		"honeytoken/kinds":    kinds,
 		"honeytoken/smallest": defaults(),
 		"honeytoken/nothing":  defaults(),
 
@@ -244,6 +250,16 @@ func TestResolveContentFile(t *testing.T) {
 	c.Tokens[1].ContentFile = dir
 	_, err = c.resolve(environment(nil))
 	require.ErrorContains(t, err, "not a regular file")
+}
+
+// What a kind brings along, and what makes a content.
+func TestResolveKinds(t *testing.T) {
+	got, err := one(t, "honeytoken/kinds").resolve(environment(nil))
+	require.NoError(t, err)
+	assert.Equal(t, []beesting.Token{
+		{Name: "a", Kind: "ssh-private-key", Path: "/root/.ssh/id_ed25519", Mode: 0o600, Generate: true},
+		{Name: "b", Kind: "generic", Path: "/b", Mode: 0o644, Generate: true, Template: "{{id}}", Values: map[string]string{"x": "y"}},
+	}, got.Tokens)
 }
 
 func TestResolveNodeName(t *testing.T) {

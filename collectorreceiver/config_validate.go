@@ -3,7 +3,6 @@ package collectorreceiver
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"strconv"
 	"time"
 
@@ -21,8 +20,6 @@ const (
 	// takes for nanoseconds.
 	leastMetricsInterval = time.Second
 	leastShutdownTimeout = time.Millisecond
-	// defaultTokenMode is that of a token whose configuration names none.
-	defaultTokenMode fs.FileMode = 0o644
 )
 
 var _ confmap.Validator = (*Config)(nil)
@@ -104,11 +101,11 @@ func (c *Config) tokens(m *mistakes) []beesting.Token {
 		key := fmt.Sprintf("tokens[%d]", i)
 		out[i] = t.translate(m, key)
 		unique(m, names, key+".name", t.Name, i)
-		if t.Path == "" {
+		if out[i].Path == "" {
 			continue // a mistake, made already
 		}
 		for _, j := range wide {
-			if err := config.CheckPath(t.Path, c.Tokens[j].Path, fmt.Sprintf("tokens[%d]", j)); err != nil {
+			if err := config.CheckPath(out[i].Path, out[j].Path, fmt.Sprintf("tokens[%d]", j)); err != nil {
 				m.add(key+".path", err)
 				break
 			}
@@ -131,9 +128,11 @@ func unique(m *mistakes, seen map[string]int, key, value string, i int) {
 }
 
 func (t *TokenConfig) translate(m *mistakes, key string) beesting.Token {
-	out := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path, Mode: defaultTokenMode, WatchDirectory: t.WatchDirectory}
+	out := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path, Template: string(t.Template), WatchDirectory: t.WatchDirectory}
 	m.add(key+".name", config.CheckName(t.Name))
-	m.add(key+".path", config.CheckTokenPath(t.Path))
+	if t.Path != "" {
+		m.add(key+".path", config.CheckTokenPath(t.Path))
+	}
 	if t.Kind == "" {
 		out.Kind = beesting.KindGeneric
 	}
@@ -141,11 +140,22 @@ func (t *TokenConfig) translate(m *mistakes, key string) beesting.Token {
 	if t.Mode != "" {
 		out.Mode = read(m, key+".mode", t.Mode, config.ParseMode)
 	}
-	switch {
-	case t.Content == nil && t.ContentFile == "":
-		m.add(key, errors.New("one of the keys content and content_file must be given"))
-	case t.Content != nil && t.ContentFile != "":
-		m.add(key, errors.New("only one of the keys content and content_file can be given"))
+	if t.Template != "" {
+		m.add(key+".template", errors.Join(config.CheckText(out.Template), config.CheckTemplate(out.Template)))
+	}
+	m.add(key+".values", config.CheckValueCount(len(t.Values)))
+	for name, value := range t.Values {
+		if out.Values == nil {
+			out.Values = map[string]string{}
+		}
+		out.Values[name] = string(value)
+	}
+	for _, err := range config.CompleteToken(&out, config.Given{
+		Content: t.Content != nil, ContentFile: t.ContentFile != "", Template: t.Template != "",
+		Values: len(t.Values) > 0, Path: t.Path != "", Mode: t.Mode != "",
+		Keys: [5]string{"content", "content_file", "template", "values", "path"},
+	}) {
+		m.add(key, err)
 	}
 	if t.Content != nil {
 		out.Content = []byte(*t.Content)

@@ -48,6 +48,11 @@ var otherWords = map[string]string{
 	"tokens[].content": "What a reader finds; at most 1 MiB. Use a fake that looks right but opens nothing. The Collector " +
 		"expands environment references here too: write `$$` for a dollar sign before `{` or `$`. Masked where the Collector prints its configuration.",
 	"tokens[].contentFile": "File with the content, in place of `content`: an absolute path, read once at start, as it is, at most 1 MiB.",
+	"tokens[].template": "Makes the content of each container, in place of `content`: a Go template with the functions of " +
+		"docs/kinds.md. At most 64 KiB; references as in `content`. Masked like that.",
+	"tokens[].values": "Your own in place of made ones, for example those of a service that tells of their use elsewhere. " +
+		"Each kind has names of its own (docs/kinds.md), a template those that it reads. A secret of your own doesn't name its " +
+		"container. Masked like `content`.",
 	"stateDir": "Directory for the planted files and for what has to outlive the Collector; made with mode 0700 if it is " +
 		"missing. It must survive a reboot and be the same path for Collector and container runtime, as the files in it are " +
 		"bind-mounted into containers. Not on tmpfs. Containers can read this path in their list of mounts, so a name that " +

@@ -179,7 +179,11 @@ func (n *node) serve(ctx context.Context, socket *control.Socket) error {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() {
-		if err := socket.Serve(ctx, rootUID, func() any { return n.status() }, n.log); err != nil {
+		answers := control.Answers{
+			Status: func() any { return n.status() },
+			Trace:  func(ids []string) any { return n.agent.Trace(ids) },
+		}
+		if err := socket.Serve(ctx, rootUID, answers, n.log); err != nil {
 			n.log.Error("status can't be asked any more", slog.Any("error", err))
 		}
 	})

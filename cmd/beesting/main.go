@@ -24,12 +24,13 @@ const (
 )
 
 func main() {
-	a := app{stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv}
+	a := app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv}
 	os.Exit(a.run(context.Background(), os.Args[1:]))
 }
 
 // app is what a command may use of the process that it runs in.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
 }
@@ -121,6 +122,9 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
   sudo beesting agent --config beesting.yaml
   sudo beesting status
 
+  # A secret has turned up somewhere: which container is it from?
+  sudo beesting trace-token FILE
+
   # Leave nothing behind:
   sudo beesting uninstall --state`,
 		SilenceErrors: true,
@@ -132,7 +136,7 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())}
 	})
-	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.config(), a.uninstall(), a.version(), completion())
+	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.traceToken(), a.kinds(), a.config(), a.uninstall(), a.version(), completion())
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -43,16 +42,9 @@ Only root may ask.`,
 	file := cmd.Flags().String("config", "", "take the socket's path from this configuration `FILE`")
 	socket := cmd.Flags().String("socket", "", "`PATH` of the agent's control socket (default: the configuration's)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if *socket != "" && *file != "" {
-			return usageError{errors.New("--config and --socket exclude each other")}
-		}
-		path := *socket
-		if path == "" {
-			c, err := a.loadOrDefault(*file)
-			if err != nil {
-				return err
-			}
-			path = c.ControlSocket
+		path, err := a.socketPath(*socket, *file)
+		if err != nil {
+			return err
 		}
 		var raw json.RawMessage
 		if err := control.Status(cmd.Context(), path, &raw); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/content"
 	"github.com/beesting-otel/beesting/internal/state"
 	"github.com/beesting-otel/beesting/nri"
 )
@@ -59,6 +60,7 @@ type Agent struct {
 	attacher Attacher
 	hooks    *hookRoom
 	identity Identity
+	maker    *content.Maker
 	log      *slog.Logger
 	now      func() time.Time
 	since    time.Time
@@ -169,6 +171,7 @@ func (a *Agent) open(o Options) (err error) {
 		return err
 	}
 	a.identity = NewIdentity(key)
+	a.maker = content.NewMaker(a.identity.nodeSeed())
 	if o.After == nil { // else the watches have stayed
 		a.readGap()
 	}
@@ -219,10 +222,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	})
 
-	var policy sync.WaitGroup
-	policy.Go(func() { a.follow(ctx) })
-	policy.Go(func() { a.hooks.run(ctx) })
-	defer policy.Wait()
+	var beside sync.WaitGroup
+	beside.Go(func() { a.follow(ctx) })
+	beside.Go(func() { a.hooks.run(ctx) })
+	beside.Go(func() { a.maker.Warm(ctx) })
+	defer beside.Wait()
 	defer cancel()
 
 	core := make(chan error, 1)

@@ -24,6 +24,8 @@ const (
 	ReasonNotStarted Reason = "not_started"
 	// ReasonPredecessor: that happened to the container before it in its place.
 	ReasonPredecessor Reason = "predecessor_not_started"
+	// ReasonContent: the token's content could not be made.
+	ReasonContent Reason = "content"
 	// ReasonStateDir: the state directory could not be read or written.
 	ReasonStateDir Reason = "state_directory"
 	// ReasonFull: as many tokens are planted as the configuration allows.

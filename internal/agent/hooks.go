@@ -236,12 +236,17 @@ func (a *Agent) hook(c nri.Container, tokens []beesting.Token, may bool) (hooked
 		if token.Strategy != beesting.StrategyHook {
 			continue
 		}
-		f := stateFile(c, token)
+		p := planted{token: described(token), strategy: beesting.StrategyHook, reason: whyConfigured, spec: specOf(token), at: a.now().Round(0)}
+		f, err := a.fileOf(c, token, p.at)
+		if err != nil {
+			a.fail(c.Container, token.Name, ReasonContent, err)
+			continue
+		}
 		files = append(files, hook.File{
-			Token: token.Name, Path: token.Path, Mode: f.Mode, Content: f.Content, UID: uint32(f.UID), GID: uint32(f.GID),
+			Token: token.Name, Path: token.Path, Mode: f.Mode, Content: f.Content, ModTime: f.ModTime,
+			UID: uint32(f.UID), GID: uint32(f.GID),
 		})
-		token.Content = nil
-		hooked = append(hooked, planted{token: token, strategy: beesting.StrategyHook, reason: whyConfigured, at: a.now().Round(0)})
+		hooked = append(hooked, p)
 	}
 	switch {
 	case len(files) == 0:

@@ -30,6 +30,14 @@ func (i Identity) TokenID(container, token string) string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
 }
 
+// Seed is what the content of a token in a container is made from.
+func (i Identity) Seed(container, token string) [32]byte {
+	return [32]byte(i.mac("content", container, token))
+}
+
+// nodeSeed is what contents of the node have in common.
+func (i Identity) nodeSeed() [32]byte { return [32]byte(i.mac("contents")) }
+
 // PlacementID is the kernel's name of a token in a container. A container id
 // is never used again, so neither is this. Among 100,000 placements two are the
 // same with a probability of 3e-10; Arm refuses the second.

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,7 +50,7 @@ func (a *Agent) bring(c nri.Container) {
 	wanted := a.selector(c.Container)
 	for _, p := range t.planted {
 		i := slices.IndexFunc(wanted, func(w beesting.Token) bool { return w.Name == p.token.Name })
-		if i < 0 || !a.same(c, p, wanted[i]) {
+		if i < 0 || !same(p, wanted[i]) {
 			a.uproot(c, p)
 		}
 	}
@@ -67,20 +66,12 @@ func (a *Agent) bring(c nri.Container) {
 }
 
 // same reports whether a planted token is what the policy wants under its name.
-func (a *Agent) same(c nri.Container, p planted, want beesting.Token) bool {
+func same(p planted, want beesting.Token) bool {
 	if p.token.Path != want.Path {
 		return false
 	}
-	if p.strategy == beesting.StrategyHook {
-		return true // its workload may have changed it
-	}
-	f := stateFile(c, want)
-	st, err := os.Stat(p.file)
-	if err != nil {
-		return true // the file's trouble is told by arm
-	}
-	has, err := os.ReadFile(p.file)
-	return err != nil || bytes.Equal(has, f.Content) && st.Mode().Perm() == f.Mode.Perm()
+	// Of one that an agent before planted without saying how, it is believed.
+	return p.spec == "" || p.spec == specOf(want)
 }
 
 // plantLive mounts a token in a container that is there. The watch comes first,

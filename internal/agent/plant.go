@@ -2,9 +2,14 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/state"
@@ -108,23 +113,31 @@ func (a *Agent) writeOne(c nri.Container, token beesting.Token, mounts []nri.Mou
 		a.fail(c.Container, token.Name, ReasonFull, fmt.Errorf("%w: %d are planted", ErrFull, a.core.MaxPlacements()))
 		return planted{}, false
 	}
-	file, err := a.state.Write(stateFile(c, token))
+	p := planted{token: described(token), spec: specOf(token), at: a.now().Round(0)}
+	born := p.at
+	if !c.CreatedAt.IsZero() {
+		born = c.CreatedAt // it is there already: so could the file be
+	}
+	f, err := a.fileOf(c, token, born)
 	if err != nil {
+		a.fail(c.Container, token.Name, ReasonContent, err)
+		return planted{}, false
+	}
+	if p.file, err = a.state.Write(f); err != nil {
 		a.fail(c.Container, token.Name, ReasonStateDir, err)
 		return planted{}, false
 	}
-	token.Content = nil
-	return planted{token: token, file: file, at: a.now().Round(0)}, true
+	return p, true
 }
 
-// stateFile describes the file of a token. It belongs to the user that the
-// container runs as, where the runtime tells: a secret that its own workload
+// stateFile describes the file of a token, but for its content. It belongs to the
+// user that the container runs as, where the runtime tells: a secret that its own workload
 // may not read would be a strange one, and an open that permissions deny does
 // not come as far as security_file_open.
 func stateFile(c nri.Container, token beesting.Token) state.File {
 	f := state.File{
 		PodUID: c.Pod.UID, ContainerName: c.Name, ContainerID: c.ID, Token: token.Name,
-		Content: token.Content, Mode: token.Mode,
+		Mode: token.Mode,
 	}
 	if f.PodUID == "" {
 		f.PodUID = c.Pod.ID
@@ -133,6 +146,32 @@ func stateFile(c nri.Container, token beesting.Token) state.File {
 		f.UID, f.GID = int(c.User.UID), int(c.User.GID)
 	}
 	return f
+}
+
+// fileOf is the whole file of a token, for a container that is told to be planted
+// at that time; the same again for the same.
+func (a *Agent) fileOf(c nri.Container, token beesting.Token, at time.Time) (state.File, error) {
+	f := stateFile(c, token)
+	return f, a.fill(&f, c.Container, token, at)
+}
+
+// described is what is kept of a planted token.
+func described(t beesting.Token) beesting.Token {
+	t.Content, t.Template, t.Values = nil, "", nil
+	return t
+}
+
+// specOf changes with everything that makes a token's file what it is.
+func specOf(t beesting.Token) string {
+	h := sha256.New()
+	for _, s := range []string{t.Kind, strconv.FormatBool(t.Generate), t.Template, string(t.Content), t.Mode.String()} {
+		writeText(h, s)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Values)) {
+		writeText(h, name)
+		writeText(h, t.Values[name])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // bindMount has the options of a Kubernetes secret volume, and noexec.
@@ -177,7 +216,7 @@ func (a *Agent) record(c beesting.Container, all []planted) state.Record {
 			f = inodeAt(p.file)
 		}
 		r.Tokens = append(r.Tokens, state.Token{
-			Name: p.token.Name, Kind: p.token.Kind, Strategy: p.strategy, Path: p.token.Path, File: p.file, PlantedAt: p.at, Made: p.made,
+			Name: p.token.Name, Kind: p.token.Kind, Strategy: p.strategy, Path: p.token.Path, File: p.file, PlantedAt: p.at, Made: p.made, Spec: p.spec,
 			Dev: f.dev, Inode: f.ino, ID: a.identity.TokenID(c.ID, p.token.Name), PlacementID: a.identity.PlacementID(c.ID, p.token.Name),
 		})
 	}
@@ -190,7 +229,7 @@ func ofRecord(r state.Record) []planted {
 	for _, t := range r.Tokens {
 		if t.RemovedAt.IsZero() {
 			token := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path}
-			p := planted{token: token, strategy: t.Strategy, reason: whyBefore, file: t.File, made: t.Made, at: t.PlantedAt}
+			p := planted{token: token, strategy: t.Strategy, reason: whyBefore, file: t.File, made: t.Made, spec: t.Spec, at: t.PlantedAt}
 			if t.File == "" {
 				p.inode = inode{t.Dev, t.Inode}
 			}

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/content"
 	"github.com/beesting-otel/beesting/internal/rootfs"
 	"github.com/beesting-otel/beesting/nri"
 )
@@ -44,7 +46,7 @@ func (a *Agent) present(c nri.Container, expected []planted) []planted {
 		}
 	}
 	for _, p := range a.perhaps(c, expected, there) {
-		if a.sees(c, p) {
+		if a.sees(c, &p) {
 			there = append(there, p)
 		}
 	}
@@ -66,27 +68,32 @@ func (a *Agent) perhaps(c nri.Container, expected, there []planted) []planted {
 	for _, token := range a.selector(c.Container) {
 		file := a.state.FilePath(stateFile(c, token))
 		expects := func(p planted) bool { return p.file == file }
+		if token.Strategy == beesting.StrategyHook && len(expected) == 0 && !has(token.Name) {
+			all = append(all, planted{token: described(token), spec: specOf(token), strategy: beesting.StrategyHook, reason: whyBefore})
+			continue
+		}
 		if has(token.Name) || slices.ContainsFunc(expected, expects) || inodeAt(file) == (inode{}) {
 			continue
 		}
-		token.Content = nil
-		all = append(all, planted{token: token, strategy: beesting.StrategyLive, reason: whyBefore, file: file})
+		all = append(all, planted{token: described(token), spec: specOf(token), strategy: beesting.StrategyLive, reason: whyBefore, file: file})
 	}
 	return all
 }
 
 // sees reports whether a running container has the planted file; of one that
 // doesn't run nobody can say, and nothing is taken from it.
-func (a *Agent) sees(c nri.Container, p planted) bool {
+func (a *Agent) sees(c nri.Container, p *planted) bool {
 	hooked := p.strategy == beesting.StrategyHook
 	if !(tenant{state: c.State}).running() || c.PID == 0 {
-		return hooked || inodeAt(p.file) != (inode{})
+		return hooked && p.inode != (inode{}) || inodeAt(p.file) != (inode{})
 	}
-	file, err := a.openToken(c, p)
+	file, err := a.openToken(c, *p)
 	if err == nil {
 		defer file.Close()
-		if !hooked {
-			err = a.look(c, p, file)
+		if hooked {
+			p.inode = inodeOf(file)
+		} else {
+			err = a.look(c, *p, file)
 		}
 	}
 	return err == nil || errors.Is(err, errNoLook)
@@ -121,8 +128,8 @@ func (a *Agent) openToken(c nri.Container, p planted) (*os.File, error) {
 }
 
 // made reports whether a file is the one that the hook made: the inode that it
-// showed, or, if the agent was killed before that was written down, one with the
-// token's content.
+// showed, or, if the agent was killed before that was written down, one that holds
+// the token's id or its content.
 func (a *Agent) made(c nri.Container, p planted, f *os.File) bool {
 	if p.inode != (inode{}) {
 		return inodeOf(f) == p.inode
@@ -131,12 +138,19 @@ func (a *Agent) made(c nri.Container, p planted, f *os.File) bool {
 	if err != nil || !st.Mode().IsRegular() {
 		return false
 	}
-	want := stateFile(c, a.wish(c, p)).Content
-	if len(want) == 0 || st.Size() != int64(len(want)) {
+	if st.Size() > beesting.MaxTokenContent {
 		return false
 	}
 	has, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-	return err == nil && bytes.Equal(has, want)
+	if err != nil {
+		return false
+	}
+	want := a.wish(c, p)
+	if !want.Generate {
+		return len(has) > 0 && bytes.Equal(has, want.Content)
+	}
+	id := a.identity.TokenID(c.ID, p.token.Name)
+	return slices.ContainsFunc(content.Trace(has), func(f content.Found) bool { return f.ID != "" && strings.HasPrefix(id, f.ID) })
 }
 
 // recorded reads what an agent before this one planted.
@@ -174,8 +188,7 @@ func (a *Agent) match(c nri.Container, m nri.Mount, expected []planted) (planted
 	}
 	for _, token := range a.selector(c.Container) {
 		if token.Path == m.Destination && a.state.FilePath(stateFile(c, token)) == m.Source {
-			token.Content = nil
-			return planted{token: token, strategy: beesting.StrategyBind, reason: whyBefore, file: m.Source}, true
+			return planted{token: described(token), spec: specOf(token), strategy: beesting.StrategyBind, reason: whyBefore, file: m.Source}, true
 		}
 	}
 	return planted{}, false

@@ -20,7 +20,7 @@ func TestRestart(t *testing.T) {
 	before := n.core.Placements()
 
 	n.restart()
-	n.tokens[0].Kind = "changed" // what was planted is what counts
+	n.tokens[0].WatchDirectory = true // what was planted stays
 	unseen := testContainer("c3")
 	unseen.PID, unseen.State = 9, nri.StateRunning
 	kept.State = nri.StateRunning

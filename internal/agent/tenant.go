@@ -34,6 +34,7 @@ type planted struct {
 	file     string      // on the host; empty if hook
 	inode    inode       // if hook
 	made     []live.Made // in the container, for the file to be mounted
+	spec     string      // see specOf; empty if not known
 	at       time.Time
 }
 

@@ -249,7 +249,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("example = %+v\nwant %+v", c, want)
 	}
-	if err := c.Tokens[0].Validate(); err != nil || len(c.Tokens[0].Content) < 50 {
+	if err := c.Tokens[0].Validate(); err != nil || !c.Tokens[0].Generate {
 		t.Errorf("token of the example = %+v: %v", c.Tokens[0], err)
 	}
 }
@@ -279,6 +279,29 @@ func TestExampleUncommented(t *testing.T) {
 	}
 	if c.NodeName != "n" || len(c.Sensor.Exempt.Binaries) != 1 || len(c.Sensor.Exempt.Cgroups) != 1 {
 		t.Errorf("node = %q, exempt = %+v", c.NodeName, c.Sensor.Exempt)
+	}
+}
+
+// A kind brings its path and mode along, and each can be given all the same.
+func TestKinds(t *testing.T) {
+	c := mustParse(t, `
+tokens:
+  - {name: a, kind: ssh-private-key}
+  - {name: b, kind: netrc, path: /b, mode: "0644"}
+  - {name: c, kind: pgpass, content: mine}
+  - {name: d, path: /d, template: "{{id}} {{value \"x\"}}", values: {x: "${V}"}}
+  - {name: e, kind: github-token, path: /e, values: {token: ghp_mine}}
+match: {}
+`, map[string]string{"V": "v"})
+	want := []beesting.Token{
+		{Name: "a", Kind: "ssh-private-key", Path: "/root/.ssh/id_ed25519", Mode: 0o600, Generate: true},
+		{Name: "b", Kind: "netrc", Path: "/b", Mode: 0o644, Generate: true},
+		{Name: "c", Kind: "pgpass", Path: "/root/.pgpass", Mode: 0o644, Content: []byte("mine")},
+		{Name: "d", Kind: "generic", Path: "/d", Mode: 0o644, Generate: true, Template: `{{id}} {{value "x"}}`, Values: map[string]string{"x": "v"}},
+		{Name: "e", Kind: "github-token", Path: "/e", Mode: 0o600, Generate: true, Values: map[string]string{"token": "ghp_mine"}},
+	}
+	if !reflect.DeepEqual(c.Tokens, want) {
+		t.Errorf("tokens = %+v\nwant %+v", c.Tokens, want)
 	}
 }
 

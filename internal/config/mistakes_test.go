@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/beesting-otel/beesting/internal/content"
 )
 
 func manyPaths(n int) string {
@@ -19,6 +21,7 @@ func manyPaths(n int) string {
 }
 
 func TestMistakes(t *testing.T) {
+	makers := strings.Join(content.Names(), ", ")
 	const token = "tokens:\n- {name: a, path: /a, content: x}\nmatch: {}\n" // 3 lines
 	tests := []struct {
 		name, data string
@@ -85,10 +88,10 @@ func TestMistakes(t *testing.T) {
 			`f:4: nri.pluginIndex: "7" is not two digits, like "90"`}},
 		{"tokens", "tokens:\n- name: A b\n  path: a\n  mode: 644\n- name: b\n  path: /b/../c\n  content: x\n  contentFile: y\nmatch: {}\n", []string{
 			`f:2: token name "A b": may hold only a-z, 0-9 and "-"`,
-			`f:2: token: one of the keys "content" and "contentFile" must be given`,
+			`f:2: token: one of the keys "content", "contentFile" and "template" must be given, or a kind that makes its content: ` + makers,
 			`f:3: token path "a": must be absolute`,
 			`f:4: token mode: "644" is not octal permission bits with a leading zero, like "0600"`,
-			`f:5: token: only one of the keys "content" and "contentFile" can be given`,
+			`f:5: token: only one of the keys "content", "contentFile" and "template" can be given`,
 			`f:6: token path "/b/../c": must be clean: write "/c"`,
 			`f:8: token contentFile: stat y: no such file or directory`}},
 		{"tokens twice", "tokens:\n- {name: a, path: /a, content: x}\n- {name: a, path: /a, content: x}\n- {name: c, path: /a/b, content: x}\nmatch: {}\n", []string{
@@ -122,6 +125,26 @@ func TestMistakes(t *testing.T) {
 		{"annotation without a value", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  annotation: {}\n", []string{
 			`f:4: match.annotation: key "key" is missing`}},
 		{"wildcard first", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  images: [*a/nginx]\n", []string{`f:4: not valid YAML: unknown anchor 'a/nginx' referenced`}},
+		{"kinds", "tokens:\n- {name: a, kind: aws-credential, path: /a}\n- {name: b, kind: own, path: /b}\n- {name: c, kind: github-token}\n- {name: d, content: x}\n- {name: e, kind: template}\nmatch: {}\n", []string{
+			`f:2: token: kind "aws-credential" makes no content (did you mean "aws-credentials"?): give one of the keys "content", "contentFile" and "template", or one of the kinds that do: ` + makers,
+			`f:3: token: kind "own" makes no content: give one of the keys "content", "contentFile" and "template", or one of the kinds that do: ` + makers,
+			`f:4: token: key "path" is missing`,
+			`f:5: token: key "path" is missing`,
+			`f:6: token: one of the keys "content", "contentFile" and "template" must be given, or a kind that makes its content: ` + makers,
+			`f:6: token: key "path" is missing`}},
+		{"usual path twice", "tokens:\n- {name: a, kind: netrc}\n- {name: b, kind: netrc}\n- {name: c, path: /root/.netrc/x, content: x}\nmatch: {}\n", []string{
+			`f:3: token path "/root/.netrc" is already used by the token in line 2`,
+			`f:4: token path "/root/.netrc/x" lies below the path of the token in line 2, which is a file`}},
+		{"values", "tokens:\n- {name: a, kind: npmrc, values: {key: x}}\n- {name: b, kind: pypirc, values: [x]}\n- {name: c, path: /c, content: x, values: {a: b}}\n- {name: d, kind: netrc, values: {machine: , machine: m}}\nmatch: {}\n", []string{
+			`f:2: token: values: unknown name "key": kind npmrc takes token and, if wanted, registry`,
+			`f:3: token values: must be a mapping (key: value), is a list`,
+			`f:4: token: "values" are for a kind that makes its content, or a template`,
+			`f:5: token values: "machine" has no value`,
+			`f:5: token: values: login is missing: kind netrc takes machine, login, password`}},
+		{"template", "tokens:\n- {name: a, path: /a, template: \"{{range 5}}{{end}}\"}\n- {name: b, path: /b, template: \"\"}\n- {name: c, path: /c, template: \"{{id\"}\nmatch: {}\n", []string{
+			`f:2: token: template: "{{range 5}}{{end}}" is not supported: only actions, {{if}} and {{with}} are`,
+			`f:3: token template: must not be empty`,
+			`f:4: token: template: line 1: unclosed action`}},
 		{"no tokens", "tokens: []\nmatch: {}\n", []string{`f:1: tokens: the list is empty: there is nothing to plant`}},
 		{"match", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  namespaces: [Web]\n  labelSelector:\n    matchLabels: {a: b, a: c, d: }\n    matchExpressions:\n    - {key: a, operator: in}\n    - {key: a, operator: In}\n", []string{
 			`f:4: match.namespaces: "Web": 'W' can't be in a namespace's name: use a-z, 0-9, "-", and "*" or "?" as wildcards`,

@@ -12,7 +12,7 @@ import (
 // draft is a token while it is read.
 type draft struct {
 	beesting.Token
-	content, contentFile bool
+	given Given
 
 	match    policy.Match
 	narrowed bool // match is there, and says something
@@ -38,13 +38,15 @@ func tokensKey() key[Config] {
 }
 
 func (p *parser) token(c *Config, n *yaml.Node, keys []key[draft]) {
-	var d draft
+	d := draft{given: Given{Keys: [5]string{`"content"`, `"contentFile"`, `"template"`, `"values"`, `"path"`}}}
 	mapping(p, n, "token", keys, &d)
-	if n.Kind == yaml.MappingNode && !d.content && !d.contentFile {
-		p.fail(n, `token: one of the keys "content" and "contentFile" must be given`)
-	}
-	if d.content && d.contentFile {
-		p.fail(n, `token: only one of the keys "content" and "contentFile" can be given`)
+	if n.Kind == yaml.MappingNode {
+		for _, err := range CompleteToken(&d.Token, d.given) {
+			p.fail(n, "token: %v", err)
+		}
+		if !d.given.Path {
+			d.pathLine = n.Line
+		}
 	}
 	p.place(d)
 	c.Tokens = append(c.Tokens, d.Token)
@@ -69,27 +71,31 @@ func tokenKeys() []key[draft] {
 		}},
 		{entry{
 			name: "kind", form: "text", def: beesting.KindGeneric, sample: "aws-credentials",
-			doc: "What the content pretends to be (`honeytoken.kind`), in the form of a name.",
+			doc: "What the content pretends to be (`honeytoken.kind`). Without `content`, `contentFile` and `template` the " +
+				"content is made, for each container another one, and the kind is one of those that `beesting kinds` lists " +
+				"(docs/kinds.md). Otherwise it is any text in the form of a name.",
 		}, func(p *parser, d *draft, n *yaml.Node) { d.Kind, _ = p.name(n, "token kind") }},
 		{entry{
-			name: "path", form: "absolute path", required: true, sample: "/root/.aws/credentials",
-			doc: "Where a container sees the token. An existing file there is hidden. Unique, and not below another token's path, unless " +
-				"the tokens before it with such a path have a `match` of their own.",
+			name: "path", form: "absolute path", sample: "/root/.aws/credentials",
+			doc: "Where a container sees the token. Unique, and not below another token's path, unless the tokens before it with " +
+				"such a path have a `match` of their own. Can be left out for a kind whose files have a usual place.",
 		}, (*parser).tokenPath},
 		{entry{
-			name: "mode", form: "octal permission bits", def: `"0644"`,
-			doc: "Permission bits of the file, which belongs to root. With `\"0600\"` the kernel refuses an open by a " +
-				"process without root's rights, which the sensor sees in the tier `recon` only.",
-		}, func(p *parser, d *draft, n *yaml.Node) { d.Mode, _ = read(p, n, "token mode", ParseMode) }},
-		{entry{
-			name: "content", form: "text", sample: "|\n" +
-				"[default]\n" +
-				"aws_access_key_id = AKIAIOSFODNN7EXAMPLE\n" +
-				"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-			doc: "What a reader finds; at most 1 MiB. Use a fake that looks right but opens nothing. Environment references " +
-				"are expanded here too: write `$$` for a dollar sign before `{` or `$`.",
+			name: "mode", form: "octal permission bits", hint: `"0644"`,
+			doc: "Permission bits of the file. Left out, they are what is usual for a kind that makes its content, mostly " +
+				"`\"0600\"`, and otherwise `\"0644\"`. The file belongs to the user that the container runs as, where the runtime " +
+				"tells (containerd 2.2), and to root elsewhere. With `\"0600\"` the kernel refuses an open by another user without " +
+				"root's rights, which the sensor sees in the tier `recon` only.",
 		}, func(p *parser, d *draft, n *yaml.Node) {
-			d.content = true
+			d.given.Mode = true
+			d.Mode, _ = read(p, n, "token mode", ParseMode)
+		}},
+		{entry{
+			name: "content", form: "text", hint: `"a text of your own"`,
+			doc: "What a reader finds, the same in every container; at most 1 MiB. Use a fake that looks right but opens nothing. " +
+				"Environment references are expanded here too: write `$$` for a dollar sign before `{` or `$`.",
+		}, func(p *parser, d *draft, n *yaml.Node) {
+			d.given.Content = true
 			if s, ok := p.text(n, "token content"); ok {
 				d.Content = []byte(s)
 			}
@@ -100,6 +106,19 @@ func tokenKeys() []key[draft] {
 				"path starts at the configuration file's directory.",
 		}, (*parser).contentFile},
 		{entry{
+			name: "template", form: "text", hint: `"password={{password}}"`,
+			doc: "Makes the content of each container, in place of `content`: a Go template with the functions of docs/kinds.md. " +
+				"At most 64 KiB; references as in `content`.",
+		}, func(p *parser, d *draft, n *yaml.Node) {
+			d.given.Template = true
+			d.Template, _ = read(p, n, "token template", func(s string) (string, error) { return s, CheckTemplate(s) })
+		}},
+		{entry{
+			name: "values", form: "mapping of name to text", hint: "{accessKeyID: …, secretAccessKey: …}",
+			doc: "Your own in place of made ones, for example those of a service that tells of their use elsewhere. Each kind " +
+				"has names of its own (docs/kinds.md), a template those that it reads. A secret of your own doesn't name its container.",
+		}, (*parser).values},
+		{entry{
 			name: "watchDirectory", form: "true or false", def: "false",
 			doc: "Whether listing the directory that the token stands in is an access too (`list`). That tells of who looks " +
 				"around, and of everything else that lists the directory: for directories that nobody has business in.",
@@ -108,7 +127,37 @@ func tokenKeys() []key[draft] {
 	}
 }
 
+// values reads a mapping whose keys depend on the kind.
+func (p *parser) values(d *draft, n *yaml.Node) {
+	d.given.Values = true
+	if !p.kind(n, yaml.MappingNode, "token values") {
+		return
+	}
+	if err := CheckValueCount(len(n.Content) / 2); err != nil {
+		p.fail(n, "token values: %v", err)
+		return
+	}
+	d.Values = map[string]string{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, value := n.Content[i], n.Content[i+1]
+		if !p.kind(name, yaml.ScalarNode, "token values: a name") {
+			continue
+		}
+		if _, dup := d.Values[name.Value]; dup {
+			p.fail(name, "token values: %q is given twice", clip(name.Value))
+		}
+		if isNull(value) {
+			p.fail(value, "token values: %q has no value", clip(name.Value))
+			continue
+		}
+		if s, ok := p.text(value, "token values"); ok {
+			d.Values[name.Value] = s
+		}
+	}
+}
+
 func (p *parser) tokenPath(d *draft, n *yaml.Node) {
+	d.given.Path = true
 	s, ok := p.text(n, "token path")
 	if !ok {
 		return
@@ -121,7 +170,7 @@ func (p *parser) tokenPath(d *draft, n *yaml.Node) {
 }
 
 func (p *parser) contentFile(d *draft, n *yaml.Node) {
-	d.contentFile = true
+	d.given.ContentFile = true
 	s, ok := p.text(n, "token contentFile")
 	if !ok {
 		return

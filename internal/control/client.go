@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,13 +23,27 @@ func (e *NoAgentError) Error() string {
 // Status asks the agent that listens on the socket at path for its status, and
 // decodes the answer into v. It gives up after some seconds.
 func Status(ctx context.Context, path string, v any) error {
+	return ask(ctx, path, http.MethodGet, StatusPath, http.NoBody, v)
+}
+
+// Trace asks the agent that listens on the socket at path which placements the
+// ids name, and decodes the answer into v. It gives up after some seconds.
+func Trace(ctx context.Context, path string, ids []string, v any) error {
+	body, err := json.Marshal(TraceRequest{IDs: ids})
+	if err != nil {
+		return fmt.Errorf("control request: %w", err)
+	}
+	return ask(ctx, path, http.MethodPost, TracePath, bytes.NewReader(body), v)
+}
+
+func ask(ctx context.Context, path, method, endpoint string, body io.Reader, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
 	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+StatusPath, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+endpoint, body)
 	if err != nil {
 		return fmt.Errorf("control request: %w", err)
 	}

@@ -31,7 +31,10 @@ func serve(t *testing.T, path string, uid uint32) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Serve(ctx, uid, func() any { return answerBody{Node: "n1"} }, slog.New(slog.DiscardHandler))
+		done <- s.Serve(ctx, uid, Answers{
+			Status: func() any { return answerBody{Node: "n1"} },
+			Trace:  func(ids []string) any { return ids },
+		}, slog.New(slog.DiscardHandler))
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -71,6 +74,19 @@ func TestStatus(t *testing.T) {
 		if err != nil || st.Mode() != want {
 			t.Errorf("%s has mode %v (%v), want %v", name, st.Mode(), err, want)
 		}
+	}
+}
+
+func TestTrace(t *testing.T) {
+	path := socketPath(t)
+	serve(t, path, uint32(os.Geteuid()))
+	var got []string
+	if err := Trace(t.Context(), path, []string{"a", "b"}, &got); err != nil || len(got) != 2 || got[1] != "b" {
+		t.Errorf("trace = %v, %v", got, err)
+	}
+	err := Trace(t.Context(), path, []string{strings.Repeat("x", maxRequest)}, &got)
+	if err == nil || !strings.Contains(err.Error(), "refused with 400: request: http: request body too large") {
+		t.Errorf("large request: %v", err)
 	}
 }
 

@@ -9,8 +9,21 @@ package control
 
 import "time"
 
-// StatusPath answers GET with the agent's status.
-const StatusPath = "/v1/status"
+const (
+	// StatusPath answers GET with the agent's status.
+	StatusPath = "/v1/status"
+	// TracePath answers POST of a TraceRequest with what the ids name.
+	TracePath = "/v1/trace"
+)
+
+// TraceRequest asks which placements token ids name.
+type TraceRequest struct {
+	// IDs are token ids or beginnings of such.
+	IDs []string `json:"ids"`
+}
+
+// maxRequest bounds what a client sends, in bytes: some thousand ids.
+const maxRequest = 1 << 20
 
 // timeout bounds each step of a conversation on both sides. The agent answers
 // from memory; what takes longer is stuck.

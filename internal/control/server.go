@@ -113,13 +113,20 @@ func (s *Socket) Close() error {
 	return err
 }
 
+// Answers are what a server asks the agent for. Each is called once for each
+// request, from several goroutines; what it returns is sent as JSON.
+type Answers struct {
+	Status func() any
+	Trace  func(ids []string) any
+}
+
 // Serve answers until the context ends, and then returns nil after the answers
-// under way, for which it waits a moment. status is asked once for each
-// request, from several goroutines; what it returns is sent as JSON. Peers with
-// a user id other than uid are refused.
-func (s *Socket) Serve(ctx context.Context, uid uint32, status func() any, log *slog.Logger) error {
+// under way, for which it waits a moment. Peers with a user id other than uid are
+// refused.
+func (s *Socket) Serve(ctx context.Context, uid uint32, a Answers, log *slog.Logger) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+StatusPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, status()) })
+	mux.HandleFunc("GET "+StatusPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.Status()) })
+	mux.HandleFunc("POST "+TracePath, a.trace)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, refusal{fmt.Sprintf("%s %s is not served", r.Method, r.URL.Path)})
 	})
@@ -144,6 +151,15 @@ func (s *Socket) Serve(ctx context.Context, uid uint32, status func() any, log *
 		err = <-stopped
 	}
 	return errors.Join(err, s.Close())
+}
+
+func (a Answers) trace(w http.ResponseWriter, r *http.Request) {
+	var request TraceRequest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&request); err != nil {
+		answer(w, http.StatusBadRequest, refusal{fmt.Sprintf("request: %v", err)})
+		return
+	}
+	answer(w, http.StatusOK, a.Trace(request.IDs))
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

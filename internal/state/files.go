@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // File is what to write.
@@ -20,6 +21,8 @@ type File struct {
 	Mode    fs.FileMode
 	UID     int
 	GID     int
+	// ModTime is when the file says it was written; the zero time for now.
+	ModTime time.Time
 }
 
 // FilePath returns where Write will put f: unique per container and token.
@@ -36,7 +39,7 @@ func (d *Dir) Write(f File) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return "", fmt.Errorf("token file: %w", err)
 	}
-	if err := d.write(name, f.Content, fileMode{mode: f.Mode.Perm(), uid: f.UID, gid: f.GID}); err != nil {
+	if err := d.write(name, f.Content, fileMode{mode: f.Mode.Perm(), uid: f.UID, gid: f.GID, modTime: f.ModTime}); err != nil {
 		d.prune(name)
 		return "", fmt.Errorf("token file: %w", err)
 	}

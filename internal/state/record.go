@@ -56,6 +56,8 @@ type Token struct {
 	ID          string               `json:"token_id,omitempty"`
 	PlacementID beesting.PlacementID `json:"placement_id,omitempty,string"`
 	PlantedAt   time.Time            `json:"planted_at"`
+	// Spec changes when the policy's token does; see the agent.
+	Spec string `json:"spec,omitempty"`
 	// RemovedAt is set when the token was taken out of a container that went on.
 	RemovedAt time.Time `json:"removed_at,omitzero"`
 	// Made is what had to be made in the container for the file to be mounted.

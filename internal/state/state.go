@@ -241,6 +241,7 @@ func (d *Dir) makeKey(name string) ([]byte, error) {
 type fileMode struct {
 	mode     fs.FileMode
 	uid, gid int
+	modTime  time.Time // now if zero
 	sync     bool
 }
 
@@ -286,6 +287,12 @@ func fill(f *os.File, content []byte, m fileMode) error {
 	}
 	if err := f.Chmod(m.mode); err != nil {
 		return err
+	}
+	if !m.modTime.IsZero() {
+		// No one else finds the file under this name: the directory is root's.
+		if err := os.Chtimes(f.Name(), m.modTime, m.modTime); err != nil {
+			return err
+		}
 	}
 	if m.sync {
 		return f.Sync()

@@ -31,6 +31,19 @@ func file(container string) File {
 		Content: []byte("secret"), Mode: 0o640, UID: os.Getuid(), GID: os.Getgid()}
 }
 
+func TestModTime(t *testing.T) {
+	d := open(t, filepath.Join(t.TempDir(), "state"))
+	f := file("c1")
+	f.ModTime = time.Date(2025, 4, 5, 6, 7, 8, 9, time.UTC)
+	name, err := d.Write(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(name); err != nil || !st.ModTime().Equal(f.ModTime) {
+		t.Errorf("written at %v: %v", st.ModTime(), err)
+	}
+}
+
 func TestOpenLocks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "state")
 	d := open(t, path)
