@@ -85,10 +85,15 @@ func currentMeta(f io.ReaderAt) (boltMeta, error) {
 // freelist 8, high water mark 8, transaction 8, checksum 8.
 func decodeMeta(b []byte) (boltMeta, bool) {
 	u32, u64 := binary.NativeEndian.Uint32, binary.NativeEndian.Uint64
-	sum := fnv.New64a()
-	_, _ = sum.Write(b[:56])
-	ok := u32(b) == boltMagic && u32(b[4:]) == boltVersion && u32(b[8:]) == pageSize && u64(b[56:]) == sum.Sum64()
+	ok := u32(b) == boltMagic && u32(b[4:]) == boltVersion && u32(b[8:]) == pageSize && u64(b[56:]) == checksum(b)
 	return boltMeta{root: u64(b[16:]), freelist: u64(b[32:]), pages: u64(b[40:]), txid: u64(b[48:])}, ok
+}
+
+// checksum is of all that stands before it.
+func checksum(meta []byte) uint64 {
+	sum := fnv.New64a()
+	_, _ = sum.Write(meta[:56])
+	return sum.Sum64()
 }
 
 // page reads a page with its overflow, which belong to nothing else.

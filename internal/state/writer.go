@@ -32,10 +32,10 @@ func (s *records) run() {
 		case <-retry:
 		case <-tidy.C:
 		case <-s.stop:
-			if s.statistics().Pending > 0 {
+			if s.statistics().Pending > 0 || s.old.dir != "" {
 				_ = s.commit() // told by close
 			}
-			err := errors.Join(s.db.close(), s.release())
+			err := s.release()
 			s.mu.Lock()
 			s.endErr = err
 			s.mu.Unlock()
