@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -145,19 +146,20 @@ func historyOf(t *testing.T, path string) (containers []string, ids, count int) 
 
 func TestHistoryIsBounded(t *testing.T) {
 	path := t.TempDir()
-	now := time.Unix(1_700_000_000, 0)
-	o := Options{Now: func() time.Time { return now }, MaxHistory: 5, MaxAge: time.Hour}
+	var now atomic.Int64 // the writer asks too
+	now.Store(1_700_000_000)
+	o := Options{Now: func() time.Time { return time.Unix(now.Load(), 0) }, MaxHistory: 5, MaxAge: time.Hour}
 	d := openWith(t, path, o)
 	for i := range 6 {
 		c := fmt.Sprintf("c%d", i)
 		must(t, d.WriteRecord(planting(c, tokenID(string(rune('b'+i))+"x"), tokenID(string(rune('b'+i))+"y"))), d.RemoveRecord(c))
-		now = now.Add(time.Minute)
+		now.Add(60)
 	}
 	must(t, d.Close())
 	if got, ids, n := historyOf(t, path); !slices.Equal(got, []string{"c4", "c5"}) || ids != 4 || n != 4 {
 		t.Errorf("by number: %v, %d ids, %d placements", got, ids, n)
 	}
-	now = now.Add(time.Hour - 90*time.Second) // c4 is older than an hour
+	now.Add(3600 - 90) // c4 is older than an hour
 	d = openWith(t, path, o)
 	eventually(t, d, "tidying", func(s Stats) bool { return s.Commits == 1 && s.History == 2 })
 	must(t, d.Close())
