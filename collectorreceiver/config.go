@@ -69,6 +69,10 @@ type TokenConfig struct {
 	Template configopaque.String `mapstructure:"template"`
 	// Values are the user's own in a made content.
 	Values map[string]configopaque.String `mapstructure:"values"`
+	// Strategy is auto if empty.
+	Strategy string `mapstructure:"strategy"`
+	// Overwrite lets the token hide a file of the image.
+	Overwrite bool `mapstructure:"overwrite"`
 	// WatchDirectory makes listing the token's directory an access too.
 	WatchDirectory bool `mapstructure:"watch_directory"`
 	// Match narrows that of the receiver for this token.

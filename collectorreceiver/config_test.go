@@ -68,7 +68,7 @@ func everything() *Config {
 	return &Config{
 		Tokens: []TokenConfig{
 			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Mode: "0400", Content: opaque("line 1\nline 2\n")},
-			{Name: "two", Path: "/two", Mode: "0o604", Content: opaque(""), WatchDirectory: true},
+			{Name: "two", Path: "/two", Mode: "0o604", Content: opaque(""), WatchDirectory: true, Overwrite: true, Strategy: "hook"},
 			{Name: "three", Path: "/three", ContentFile: "/nonexistent/content", Match: &TokenMatchConfig{
 				Containers: []string{"db"}, Annotation: &AnnotationConfig{Key: "example.com/three", Mode: "optIn"},
 			}},
@@ -190,7 +190,7 @@ func TestResolve(t *testing.T) {
 	want := config.Config{
 		Tokens: []beesting.Token{
 			{Name: "one", Kind: "ssh-key", Path: "/root/.ssh/id_ed25519", Content: []byte("line 1\nline 2\n"), Mode: 0o400},
-			{Name: "two", Kind: "generic", Path: "/two", Content: []byte{}, Mode: 0o604, WatchDirectory: true},
+			{Name: "two", Kind: "generic", Path: "/two", Content: []byte{}, Mode: 0o604, WatchDirectory: true, Overwrite: true, Strategy: "hook"},
 			{Name: "three", Kind: "generic", Path: "/three", Content: []byte("a\x00b"), Mode: 0o644},
 		},
 		NodeName: "n1",

@@ -128,7 +128,10 @@ func unique(m *mistakes, seen map[string]int, key, value string, i int) {
 }
 
 func (t *TokenConfig) translate(m *mistakes, key string) beesting.Token {
-	out := beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path, Template: string(t.Template), WatchDirectory: t.WatchDirectory}
+	out := beesting.Token{
+		Name: t.Name, Kind: t.Kind, Path: t.Path, Template: string(t.Template),
+		Overwrite: t.Overwrite, WatchDirectory: t.WatchDirectory,
+	}
 	m.add(key+".name", config.CheckName(t.Name))
 	if t.Path != "" {
 		m.add(key+".path", config.CheckTokenPath(t.Path))
@@ -139,6 +142,10 @@ func (t *TokenConfig) translate(m *mistakes, key string) beesting.Token {
 	m.add(key+".kind", config.CheckName(out.Kind))
 	if t.Mode != "" {
 		out.Mode = read(m, key+".mode", t.Mode, config.ParseMode)
+	}
+	if t.Strategy != "" {
+		m.add(key+".strategy", config.CheckOneOf(t.Strategy, config.TokenStrategies()))
+		out.Strategy = config.Strategy(t.Strategy)
 	}
 	if t.Template != "" {
 		m.add(key+".template", errors.Join(config.CheckText(out.Template), config.CheckTemplate(out.Template)))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/state"
 )
 
 var statusTime = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -21,6 +22,7 @@ func fullStatus() nodeStatus {
 			Coverage:   []agent.KindSupport{{Kind: "open", Seen: true}, {Kind: "link", Seen: true, Note: "not across mounts"}, {Kind: "lock", Note: "no hook"}},
 			StateDir:   "/var/lib/beesting",
 			Containers: 3, Planted: 1, Armed: 1, Lacking: 1, UnwatchedSeconds: 4.25,
+			Records: state.Stats{Pending: 2, PendingSince: statusTime.Add(-2 * time.Minute), Error: "no space left on device", Dropped: 1, SetAside: "/var/lib/beesting/records.db.damaged"},
 			Placements: []agent.PlacementStatus{{Token: "aws", Path: "/root/.aws/credentials", Namespace: "shop", Pod: "web-1", ContainerName: "app",
 				Seen: 14, Lost: 1, Exempt: 5, Kinds: map[string]agent.KindCount{
 					"stat": {Seen: 2, Delivered: 1, Coalesced: 1}, "open": {Seen: 12, Delivered: 10, Coalesced: 1, Lost: 1}},
@@ -57,6 +59,7 @@ pinned        at /sys/fs/bpf/beesting: tokens stay watched while no agent runs, 
 runtime       connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
 containers    3, 1 with tokens, 1 lack some
 tokens        1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
+records       NOT WRITTEN: no space left on device; 2 containers wait for 2m; 1 removed containers forgotten; a database that could not be used is kept as /var/lib/beesting/records.db.damaged
 accesses      11 reported for 13 touches, 2 incomplete, 0 refused by an output
 opens         3 not closed yet, 8 closed, 1 given up
 touches lost  4 ring_full

@@ -47,6 +47,11 @@ type hookRoom struct {
 	unmade  int      // containers with hooks in a row that were not made
 }
 
+// WantHooks reports whether one of the tokens is to be planted by a hook.
+func WantHooks(tokens []beesting.Token) bool {
+	return slices.ContainsFunc(tokens, func(t beesting.Token) bool { return t.Strategy == beesting.StrategyHook })
+}
+
 func newHookRoom(dir string, log *slog.Logger) *hookRoom {
 	r := &hookRoom{log: log, want: make(chan struct{}, 1), reports: map[string]hook.Report{}}
 	r.open = func() (Hooks, error) {

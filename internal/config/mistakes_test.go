@@ -145,6 +145,9 @@ func TestMistakes(t *testing.T) {
 			`f:2: token: template: "{{range 5}}{{end}}" is not supported: only actions, {{if}} and {{with}} are`,
 			`f:3: token template: must not be empty`,
 			`f:4: token: template: line 1: unclosed action`}},
+		{"strategy", "tokens:\n- {name: a, path: /a, content: x, strategy: hooks, overwrite: 1}\nmatch: {}\n", []string{
+			`f:2: token strategy: "hooks" is not one of auto, bind, hook, live: did you mean "hook"?`,
+			`f:2: token overwrite: "1" is neither true nor false`}},
 		{"no tokens", "tokens: []\nmatch: {}\n", []string{`f:1: tokens: the list is empty: there is nothing to plant`}},
 		{"match", "tokens:\n- {name: a, path: /a, content: x}\nmatch:\n  namespaces: [Web]\n  labelSelector:\n    matchLabels: {a: b, a: c, d: }\n    matchExpressions:\n    - {key: a, operator: in}\n    - {key: a, operator: In}\n", []string{
 			`f:4: match.namespaces: "Web": 'W' can't be in a namespace's name: use a-z, 0-9, "-", and "*" or "?" as wildcards`,

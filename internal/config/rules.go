@@ -50,6 +50,23 @@ func SensorModes() []string { return []string{"auto", "lsm", "fentry", "kprobe",
 // SensorTiers are the values of sensor.tier.
 func SensorTiers() []string { return []string{"default", "recon"} }
 
+// TokenStrategies are the values of a token's strategy.
+func TokenStrategies() []string {
+	var all []string
+	for _, s := range beesting.Strategies() {
+		all = append(all, string(s))
+	}
+	return all
+}
+
+// Strategy is one of TokenStrategies as a token has it: nothing for the default.
+func Strategy(s string) beesting.Strategy {
+	if s == string(beesting.StrategyAuto) {
+		return ""
+	}
+	return beesting.Strategy(s)
+}
+
 // CommandArgs are the values of commandArgs.
 func CommandArgs() []string { return []string{"redacted", "full", "off"} }
 

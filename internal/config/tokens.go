@@ -119,6 +119,20 @@ func tokenKeys() []key[draft] {
 				"has names of its own (docs/kinds.md), a template those that it reads. A secret of your own doesn't name its container.",
 		}, (*parser).values},
 		{entry{
+			name: "strategy", form: "auto, bind, hook or live", def: "auto",
+			doc: "How the token gets into a container (docs/planting.md): `bind` has the runtime mount it, `hook` has an OCI hook " +
+				"write it into the container's own root, `live` mounts it in a container that is there already. `auto` is `bind` " +
+				"for new containers, and `live` for those that run.",
+		}, func(p *parser, d *draft, n *yaml.Node) {
+			if s, ok := p.oneOf(n, "token strategy", TokenStrategies()); ok {
+				d.Strategy = Strategy(s)
+			}
+		}},
+		{entry{
+			name: "overwrite", form: "true or false", def: "false",
+			doc: "Whether the token may hide a file that the image has at its path. If not, the container goes without the token.",
+		}, func(p *parser, d *draft, n *yaml.Node) { d.Overwrite = p.boolean(n, "token overwrite") }},
+		{entry{
 			name: "watchDirectory", form: "true or false", def: "false",
 			doc: "Whether listing the directory that the token stands in is an access too (`list`). That tells of who looks " +
 				"around, and of everything else that lists the directory: for directories that nobody has business in.",

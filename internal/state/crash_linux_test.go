@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The child of TestKill is told what to do by these.
@@ -89,7 +90,7 @@ func crashChild(t *testing.T, path string) {
 	must(t, err)
 	tell := func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 	var steps atomic.Int64
-	d, err := Open(path, Options{Step: func(name string) {
+	d, err := Open(path, Options{CloseTimeout: time.Minute, Step: func(name string) {
 		tell("step %s", name)
 		if steps.Add(1) == last {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -20,14 +21,14 @@ import (
 func fullDatabase(t testing.TB) []byte {
 	t.Helper()
 	path := t.TempDir()
-	d, err := Open(path, Options{MaxHistory: 300})
+	d, err := Open(path, Options{MaxHistory: 300, CloseTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 1000 {
 		c := fmt.Sprintf("c%d", i)
 		id := strings.NewReplacer("0", "x", "1", "y", "8", "z", "9", "w").Replace(fmt.Sprintf("%026d", i))
-		if err := errors.Join(d.WriteRecord(planting(c, id))); err != nil {
+		if err := d.WriteRecord(planting(c, id)); err != nil {
 			t.Fatal(err)
 		}
 		if i%2 == 0 {
@@ -46,8 +47,8 @@ func fullDatabase(t testing.TB) []byte {
 	return b
 }
 
-// firstPage returns where the first page with the flags is that the root leads
-// to or is free by the current meta page.
+// pageWith returns where the first page with the flags is that the root leads to,
+// or the list of free pages.
 func pageWith(t *testing.T, b []byte, flags uint16) int {
 	t.Helper()
 	m, err := currentMeta(bytes.NewReader(b))
@@ -216,7 +217,7 @@ func TestDamagedRecord(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	// A small one, so that an input is tried in a millisecond.
 	path := f.TempDir()
-	d, err := Open(path, Options{})
+	d, err := Open(path, Options{CloseTimeout: time.Minute})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -238,9 +239,9 @@ func FuzzOpen(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	// Each byte of the page headers and first elements, and of the metas.
+	// What a page is, and where its first element points to.
 	for page := range int(m.pages) {
-		for _, at := range []int{0, 8, 10, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64} {
+		for _, at := range []int{8, 24} {
 			f.Add(uint32(page*pageSize+at), byte(1), uint64(1), uint32(len(whole)))
 		}
 	}
@@ -270,7 +271,7 @@ func openDamaged(t *testing.T, b []byte) {
 	path := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(path, databaseName), b, 0o600))
 	for range 2 {
-		d, err := Open(path, Options{MaxHistory: 10})
+		d, err := Open(path, Options{MaxHistory: 10, CloseTimeout: time.Minute})
 		must(t, err)
 		_, errFind := d.ByTokenID("b")
 		must(t, errFind)
@@ -281,7 +282,7 @@ func openDamaged(t *testing.T, b []byte) {
 		eventually(t, d, "commit", flushed)
 		must(t, d.Close())
 	}
-	d, err := Open(path, Options{})
+	d, err := Open(path, Options{CloseTimeout: time.Minute})
 	must(t, err)
 	if s := d.Stats(); s.SetAside != "" || s.Containers != 0 || s.History == 0 {
 		t.Errorf("%+v", s)

@@ -23,8 +23,10 @@ const (
 	databaseName = "records.db"
 	// schema is the layout of the buckets and of what is in them.
 	schema = 1
-	// lockWait bounds the wait for bbolt's own lock: zero would be for ever.
-	lockWait = 100 * time.Millisecond
+	// lockWait bounds the wait for bbolt's own lock, which readers and the writer
+	// have for as long as they are at it; zero would be for ever. It is never
+	// waited for with a request of the runtime.
+	lockWait = time.Second
 )
 
 // The buckets. A key of the history sorts by time; the index has it under each
@@ -35,6 +37,10 @@ const (
 	bucketRemoved    = "removed"    // removal time, recordKey → Record
 	bucketTokens     = "tokens"     // canary id → key in removed
 )
+
+// ErrBusy says that another process read or wrote the records all the time that
+// they were waited for.
+var ErrBusy = errors.New("in use by another process")
 
 // DamagedError says that the database could not be used.
 type DamagedError struct {
@@ -52,7 +58,9 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// database is the file. Its commits come from one goroutine.
+// database is the file. It is open for as long as it is read or written, so that
+// a tool can read it beside an agent, and the disk can be remounted read-only.
+// Its commits come from one goroutine.
 type database struct {
 	name string
 	log  *slog.Logger
@@ -61,10 +69,9 @@ type database struct {
 	maxPlacements int
 	maxAge        time.Duration
 
-	mu   sync.RWMutex // held for writing while bolt is opened or let go of
-	bolt *bbolt.DB    // for writing; nil until the first commit
-	file *os.File     // bolt's
-	bad  error        // the file is damaged and could not be set aside yet
+	mu       sync.RWMutex // held for writing during a commit
+	verified bool         // looked at, and since then written by an agent only
+	bad      error        // the file is damaged and could not be set aside yet
 }
 
 // contents are what a database has.
@@ -86,8 +93,7 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// open opens the file with bbolt. A reader can't have it while an agent does,
-// which is ErrLocked.
+// open opens the file with bbolt.
 func (d *database) open(readOnly bool) (*bbolt.DB, *os.File, error) {
 	var file *os.File
 	var db *bbolt.DB
@@ -109,10 +115,12 @@ func (d *database) open(readOnly bool) (*bbolt.DB, *os.File, error) {
 	case err == nil:
 		return db, file, nil
 	case errors.As(err, &damaged):
-		_ = file.Close() // bbolt does it in an orderly return only
+		// bbolt does it in an orderly return only. The memory map stays until the
+		// process ends.
+		_ = file.Close()
 		return nil, nil, err
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, nil, fmt.Errorf("record database: %w", ErrLocked)
+		return nil, nil, fmt.Errorf("record database: %w", ErrBusy)
 	case errors.As(err, &errno):
 		return nil, nil, fmt.Errorf("record database: %w", err)
 	default:
@@ -120,17 +128,24 @@ func (d *database) open(readOnly bool) (*bbolt.DB, *os.File, error) {
 	}
 }
 
-// reading opens the file for reading, which has to be closed, and verifies it.
-// It returns nil if there is none.
+// reading opens the file for reading, which has to be closed, verified. It
+// returns nil if there is none.
 func (d *database) reading() (*bbolt.DB, error) {
-	if fi, err := os.Stat(d.name); errors.Is(err, fs.ErrNotExist) || err == nil && fi.Mode().IsRegular() && fi.Size() == 0 {
+	fi, err := os.Stat(d.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	} else if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("record database: %w", err)
+	case fi.Mode().IsRegular() && fi.Size() == 0:
+		return nil, nil
 	}
 	db, file, err := d.open(true)
 	if err != nil {
 		return nil, err
+	}
+	if d.verified {
+		return db, nil
 	}
 	if err := verify(file); err != nil {
 		return nil, errors.Join(&DamagedError{Err: err}, db.Close())
@@ -142,6 +157,7 @@ func (d *database) reading() (*bbolt.DB, error) {
 func (d *database) load() (contents, error) {
 	c := contents{live: map[string]Record{}}
 	db, err := d.reading()
+	d.verified = err == nil
 	if db == nil || err != nil {
 		return c, err
 	}
@@ -170,17 +186,23 @@ func (d *database) loadFrom(tx *bbolt.Tx, c *contents) error {
 	}
 	c.history = readCount(meta)
 	return containers.ForEach(func(key, value []byte) error {
-		var r Record
-		if err := json.Unmarshal(value, &r); err != nil {
-			d.log.Warn("container record makes no sense and is left out", slog.String("container", string(clip(key))), slog.Any("error", err))
-			return nil
+		if r, ok := d.decode(key, value); ok {
+			c.live[string(key)] = r
 		}
-		if recordKey(r.Container) != string(key) {
-			r.Container = string(key) // an id that JSON can't hold
-		}
-		c.live[string(key)] = r
 		return nil
 	})
+}
+
+// decode leaves out a record that makes no sense: it is found out again.
+func (d *database) decode(key, value []byte) (r Record, ok bool) {
+	if err := json.Unmarshal(value, &r); err != nil {
+		d.log.Warn("container record makes no sense and is left out", slog.String("container", string(clip(key))), slog.Any("error", err))
+		return r, false
+	}
+	if recordKey(r.Container) != string(key) {
+		r.Container = string(key) // an id that JSON can't hold
+	}
+	return r, true
 }
 
 func readCount(meta *bbolt.Bucket) int {
@@ -194,71 +216,75 @@ func readCount(meta *bbolt.Bucket) int {
 // commit brings a batch to disk and returns how many placements the history
 // has then. After a DamagedError the file is out of the way.
 func (d *database) commit(batch map[string]change, now time.Time) (history int, err error) {
-	if err := d.ensure(); err != nil {
-		return 0, err
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bad != nil {
+		if err := d.setAside(); d.bad != nil {
+			return 0, err
+		}
 	}
-	err = guard(func() error {
-		return d.bolt.Update(func(tx *bbolt.Tx) (err error) {
-			history, err = d.apply(tx, batch, now)
-			return err
-		})
-	})
+	db, file, err := d.writing()
 	var damaged *DamagedError
-	if errors.As(err, &damaged) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		// Closing it could wait for ever for what the panic left locked. Its
-		// memory map stays until the process ends.
-		_ = d.file.Close()
-		d.bolt, d.file, d.bad = nil, nil, damaged.Err
-		return 0, d.setAside()
+	if err == nil {
+		err = guard(func() error {
+			return db.Update(func(tx *bbolt.Tx) (err error) {
+				if history, err = d.apply(tx, batch, now); err != nil {
+					return fmt.Errorf("record database: %w", err)
+				}
+				return nil
+			})
+		})
+		if errors.As(err, &damaged) {
+			// Closing db could wait for ever for what the panic left locked.
+			_ = file.Close()
+		} else {
+			err = errors.Join(err, db.Close())
+		}
 	}
-	if err != nil {
-		return 0, fmt.Errorf("record database: %w", err)
+	switch {
+	case errors.As(err, &damaged):
+		d.bad = damaged.Err
+		return 0, d.setAside()
+	case err != nil:
+		return 0, err
 	}
 	return history, nil
 }
 
-// ensure opens the file for writing, which bbolt does without a look at it.
-func (d *database) ensure() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.bolt != nil {
-		return nil
+// writing opens the file for writing, which bbolt does without a look at it.
+func (d *database) writing() (*bbolt.DB, *os.File, error) {
+	db, err := d.reading()
+	if err != nil {
+		return nil, nil, err
 	}
-	if d.bad != nil {
-		if err := d.setAside(); d.bad != nil {
-			return err
+	d.verified = true
+	fresh := db == nil
+	if !fresh {
+		if err := db.Close(); err != nil {
+			return nil, nil, err
 		}
 	}
-	db, err := d.reading()
-	fresh := err == nil && db == nil
-	if db != nil && err == nil {
-		err = db.Close()
-	}
-	if err == nil {
-		d.bolt, d.file, err = d.open(false)
-	}
-	if err == nil && fresh {
-		// The file outlives a crash of the node as soon as its name does.
-		return syncDir(filepath.Dir(d.name))
-	}
-	var damaged *DamagedError
+	db, file, err := d.open(false)
 	switch {
-	case err != nil && fresh && !errors.Is(err, ErrLocked):
+	case err != nil && fresh && !errors.Is(err, ErrBusy):
 		// Half made, for want of room: that is no damage.
-		return errors.Join(err, os.Remove(d.name))
-	case errors.As(err, &damaged):
-		d.bad = damaged.Err
-		return d.setAside()
+		return nil, nil, errors.Join(err, os.Remove(d.name))
+	case err != nil:
+		return nil, nil, err
+	case fresh:
+		// The file outlives a crash of the node as soon as its name does.
+		if err := syncDir(filepath.Dir(d.name)); err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
 	}
-	return err
+	return db, file, nil
 }
 
 // setAside renames the damaged file, over an earlier one, so that a disk that
 // goes bad isn't filled with them. It returns a DamagedError in any case; d.mu
 // is held, or nobody else knows d.
 func (d *database) setAside() error {
+	d.verified = false
 	e := &DamagedError{Err: d.bad}
 	kept := d.name + ".damaged"
 	if errors.Is(d.bad, errSchema) {
@@ -291,33 +317,15 @@ func (d *database) find(prefix string, f *finding) error {
 	})
 }
 
-// view reads, also while nothing could be opened for writing.
 func (d *database) view(read func(*bbolt.Tx) error) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	switch {
-	case d.bad != nil:
+	if d.bad != nil {
 		return &DamagedError{Err: d.bad}
-	case d.bolt != nil:
-		return guard(func() error { return d.bolt.View(read) })
 	}
 	db, err := d.reading()
 	if db == nil || err != nil {
 		return err
 	}
 	return errors.Join(guard(func() error { return db.View(read) }), db.Close())
-}
-
-func (d *database) close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.bolt == nil {
-		return nil
-	}
-	err := d.bolt.Close()
-	d.bolt = nil
-	if err != nil {
-		return fmt.Errorf("record database: %w", err)
-	}
-	return nil
 }

@@ -7,13 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // used makes a state directory with everything that an agent puts there.
 func used(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state")
-	d, err := Open(path, Options{})
+	d, err := Open(path, Options{CloseTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

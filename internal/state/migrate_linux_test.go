@@ -122,7 +122,7 @@ func FuzzMigrate(f *testing.F) {
 			}
 		}
 		for _, when := range []string{"imported", "read again"} {
-			d, err := Open(path, Options{})
+			d, err := Open(path, Options{CloseTimeout: time.Minute})
 			must(t, err)
 			got, err := d.Record(want.Container)
 			if decodes && (err != nil || fmt.Sprint(got) != fmt.Sprint(want)) {
@@ -140,7 +140,7 @@ func FuzzMigrate(f *testing.F) {
 		if (err == nil) == decodes || err != nil && !os.IsNotExist(err) {
 			t.Errorf("kept: %v, makes sense: %v", err, decodes)
 		}
-		d, err := Open(path, Options{})
+		d, err := Open(path, Options{CloseTimeout: time.Minute})
 		must(t, err)
 		for _, c := range d.records.containers() {
 			must(t, d.RemoveRecord(c))

@@ -6,18 +6,18 @@ import (
 	"path/filepath"
 )
 
-// Reader reads the records of a state directory that no agent uses, and changes
+// Reader reads the records of a state directory without its lock, and changes
 // nothing. Its methods may be called concurrently.
 type Reader struct {
 	db   *database
 	live map[string]Record
 }
 
-// OpenReadOnly reads the records of the state directory at path. It returns
-// an error that is ErrLocked while an agent has them, which is to be asked
-// instead; one that is fs.ErrNotExist if there is no such directory; and a
-// *DamagedError, with the database where it was. There is nothing to close: an
-// agent that starts meanwhile waits for a look-up at most.
+// OpenReadOnly reads the records of the state directory at path, beside an agent
+// those that it has committed. It returns an error that is fs.ErrNotExist if
+// there is no such directory, one that is ErrBusy if a commit takes longer than
+// a second, and a *DamagedError, with the database where it was. There is
+// nothing to close; removed containers are looked up in the file each time.
 func OpenReadOnly(path string) (*Reader, error) {
 	if _, err := os.ReadDir(path); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)

@@ -24,18 +24,9 @@ type Record struct {
 	PodUID    string `json:"pod_uid,omitempty"`
 	// Image is the container's image as the runtime names it.
 	Image string `json:"image,omitempty"`
-	// UserNS is who the container's root is on the host; nil if it has no user
-	// namespace of its own.
-	UserNS *IDs `json:"user_ns,omitempty"`
 	// CreatedAt is the runtime's word, RemovedAt is set by RemoveRecord.
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	RemovedAt time.Time `json:"removed_at,omitzero"`
-}
-
-// IDs are a user and a group of the host.
-type IDs struct {
-	UID uint32 `json:"uid"`
-	GID uint32 `json:"gid"`
 }
 
 // Token is one planted file.
@@ -69,10 +60,6 @@ func (r Record) clone() Record {
 	r.Tokens = slices.Clone(r.Tokens)
 	for i := range r.Tokens {
 		r.Tokens[i].Made = slices.Clone(r.Tokens[i].Made)
-	}
-	if r.UserNS != nil {
-		ids := *r.UserNS
-		r.UserNS = &ids
 	}
 	return r
 }

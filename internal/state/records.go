@@ -69,7 +69,7 @@ type records struct {
 	closed  bool
 	live    map[string]Record // by recordKey
 	pending map[string]change
-	gone    int               // of pending
+	gone    int               // of pending and flight
 	flight  map[string]change // those of the commit under way
 	stats   Stats
 	endErr  error // of release, once done is closed

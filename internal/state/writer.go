@@ -35,7 +35,7 @@ func (s *records) run() {
 			if s.statistics().Pending > 0 || s.old.dir != "" {
 				_ = s.commit() // told by close
 			}
-			err := errors.Join(s.db.close(), s.release())
+			err := s.release()
 			s.mu.Lock()
 			s.endErr = err
 			s.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *records) run() {
 func (s *records) commit() error {
 	s.mu.Lock()
 	batch := s.pending
-	s.flight, s.pending, s.gone = batch, map[string]change{}, 0
+	s.flight, s.pending = batch, map[string]change{}
 	s.mu.Unlock()
 	s.step("batch taken")
 	began := time.Now()
@@ -75,6 +75,7 @@ func (s *records) commit() error {
 	if s.stats.FailedCommits > 0 && s.stats.Error != "" {
 		s.log.Info("container records are written again")
 	}
+	s.countGone()
 	s.stats.Commits++
 	s.stats.Error, s.stats.History, s.stats.CommitSeconds = "", history, took.Seconds()
 	s.stats.PendingSince = time.Time{}
@@ -106,15 +107,21 @@ func (s *records) takeBack(batch map[string]change, err error) {
 			s.pending[key] = later
 		}
 	}
+	s.countGone()
+	if s.stats.Error == "" {
+		s.log.Warn("container records can't be written: they are kept in memory and tried again", slog.Any("error", err))
+	}
+	s.stats.FailedCommits++
+	s.stats.Error = err.Error()
+}
+
+// countGone counts what waits for the history, when nothing is in flight; s.mu is
+// held.
+func (s *records) countGone() {
 	s.gone = 0
 	for _, c := range s.pending {
 		if c.gone != nil {
 			s.gone++
 		}
 	}
-	if s.stats.Error == "" {
-		s.log.Warn("container records can't be written: they are kept in memory and tried again", slog.Any("error", err))
-	}
-	s.stats.FailedCommits++
-	s.stats.Error = err.Error()
 }
