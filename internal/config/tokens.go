@@ -48,7 +48,7 @@ func (p *parser) token(c *Config, n *yaml.Node, keys []key[draft]) {
 }
 
 func tokenKeys() []key[draft] {
-	return []key[draft]{
+	keys := []key[draft]{
 		{entry{
 			name: "name", form: "text", required: true, sample: "aws-credentials",
 			doc: "Names the token in telemetry (`honeytoken.name`): 1 to 63 of a-z, 0-9 and \"-\", unique.",
@@ -79,6 +79,17 @@ func tokenKeys() []key[draft] {
 			d.given.Mode = true
 			d.Mode, _ = read(p, n, "token mode", ParseMode)
 		}},
+	}
+	return append(append(keys, contentKeys()...), key[draft]{entry{
+		name: "watchDirectory", form: "true or false", def: "false",
+		doc: "Whether listing the directory that the token stands in is an access too (`list`). That tells of who looks " +
+			"around, and of everything else that lists the directory: for directories that nobody has business in.",
+	}, func(p *parser, d *draft, n *yaml.Node) { d.WatchDirectory = p.boolean(n, "token watchDirectory") }})
+}
+
+// contentKeys are those that say what a reader of the token finds.
+func contentKeys() []key[draft] {
+	return []key[draft]{
 		{entry{
 			name: "content", form: "text", hint: `"a text of your own"`,
 			doc: "What a reader finds, the same in every container; at most 1 MiB. Use a fake that looks right but opens nothing. " +
@@ -107,11 +118,6 @@ func tokenKeys() []key[draft] {
 			doc: "Your own in place of made ones, for example those of a service that tells of their use elsewhere. Each kind " +
 				"has names of its own (docs/kinds.md), a template those that it reads. A secret of your own doesn't name its container.",
 		}, (*parser).values},
-		{entry{
-			name: "watchDirectory", form: "true or false", def: "false",
-			doc: "Whether listing the directory that the token stands in is an access too (`list`). That tells of who looks " +
-				"around, and of everything else that lists the directory: for directories that nobody has business in.",
-		}, func(p *parser, d *draft, n *yaml.Node) { d.WatchDirectory = p.boolean(n, "token watchDirectory") }},
 	}
 }
 
