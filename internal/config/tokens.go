@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v4"
 
@@ -59,7 +60,7 @@ func (p *parser) token(c *Config, n *yaml.Node, keys []key[draft]) {
 }
 
 func tokenKeys() []key[draft] {
-	return []key[draft]{
+	keys := []key[draft]{
 		{entry{
 			name: "name", form: "text", required: true, sample: "aws-credentials",
 			doc: "Names the token in telemetry (`honeytoken.name`): 1 to 63 of a-z, 0-9 and \"-\", unique.",
@@ -90,6 +91,40 @@ func tokenKeys() []key[draft] {
 			d.given.Mode = true
 			d.Mode, _ = read(p, n, "token mode", ParseMode)
 		}},
+	}
+	return slices.Concat(keys, contentKeys(), plantingKeys())
+}
+
+// plantingKeys are those that say how the token gets into which containers, and
+// what is watched there.
+func plantingKeys() []key[draft] {
+	return []key[draft]{
+		{entry{
+			name: "strategy", form: "auto, bind, hook or live", def: "auto",
+			doc: "How the token gets into a container (docs/planting.md): `bind` has the runtime mount it, `hook` has an OCI hook " +
+				"write it into the container's own root, `live` mounts it in a container that is there already. `auto` is `bind` " +
+				"for new containers, and `live` for those that run.",
+		}, func(p *parser, d *draft, n *yaml.Node) {
+			if s, ok := p.oneOf(n, "token strategy", TokenStrategies()); ok {
+				d.Strategy = Strategy(s)
+			}
+		}},
+		{entry{
+			name: "overwrite", form: "true or false", def: "false",
+			doc: "Whether the token may hide a file that the image has at its path. If not, the container goes without the token.",
+		}, func(p *parser, d *draft, n *yaml.Node) { d.Overwrite = p.boolean(n, "token overwrite") }},
+		{entry{
+			name: "watchDirectory", form: "true or false", def: "false",
+			doc: "Whether listing the directory that the token stands in is an access too (`list`). That tells of who looks " +
+				"around, and of everything else that lists the directory: for directories that nobody has business in.",
+		}, func(p *parser, d *draft, n *yaml.Node) { d.WatchDirectory = p.boolean(n, "token watchDirectory") }},
+		tokenMatchKey(),
+	}
+}
+
+// contentKeys are those that say what a reader of the token finds.
+func contentKeys() []key[draft] {
+	return []key[draft]{
 		{entry{
 			name: "content", form: "text", hint: `"a text of your own"`,
 			doc: "What a reader finds, the same in every container; at most 1 MiB. Use a fake that looks right but opens nothing. " +
@@ -118,26 +153,6 @@ func tokenKeys() []key[draft] {
 			doc: "Your own in place of made ones, for example those of a service that tells of their use elsewhere. Each kind " +
 				"has names of its own (docs/kinds.md), a template those that it reads. A secret of your own doesn't name its container.",
 		}, (*parser).values},
-		{entry{
-			name: "strategy", form: "auto, bind, hook or live", def: "auto",
-			doc: "How the token gets into a container (docs/planting.md): `bind` has the runtime mount it, `hook` has an OCI hook " +
-				"write it into the container's own root, `live` mounts it in a container that is there already. `auto` is `bind` " +
-				"for new containers, and `live` for those that run.",
-		}, func(p *parser, d *draft, n *yaml.Node) {
-			if s, ok := p.oneOf(n, "token strategy", TokenStrategies()); ok {
-				d.Strategy = Strategy(s)
-			}
-		}},
-		{entry{
-			name: "overwrite", form: "true or false", def: "false",
-			doc: "Whether the token may hide a file that the image has at its path. If not, the container goes without the token.",
-		}, func(p *parser, d *draft, n *yaml.Node) { d.Overwrite = p.boolean(n, "token overwrite") }},
-		{entry{
-			name: "watchDirectory", form: "true or false", def: "false",
-			doc: "Whether listing the directory that the token stands in is an access too (`list`). That tells of who looks " +
-				"around, and of everything else that lists the directory: for directories that nobody has business in.",
-		}, func(p *parser, d *draft, n *yaml.Node) { d.WatchDirectory = p.boolean(n, "token watchDirectory") }},
-		tokenMatchKey(),
 	}
 }
 
