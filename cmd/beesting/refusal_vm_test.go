@@ -204,7 +204,7 @@ func TestStatusIsForRoot(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() {
-		served <- s.Serve(ctx, rootUID, func() any { return nodeStatus{Node: "n1"} }, slog.New(slog.DiscardHandler))
+		served <- s.Serve(ctx, rootUID, control.Answers{Status: func() any { return nodeStatus{Node: "n1"} }}, slog.New(slog.DiscardHandler))
 	}()
 	defer func() {
 		cancel()

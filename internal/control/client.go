@@ -22,13 +22,23 @@ func (e *NoAgentError) Error() string {
 // Status asks the agent that listens on the socket at path for its status, and
 // decodes the answer into v. It gives up after some seconds.
 func Status(ctx context.Context, path string, v any) error {
+	return ask(ctx, path, http.MethodGet, StatusPath, v)
+}
+
+// Reload has that agent read its configuration again, and decodes what became of
+// it into v. A configuration that was refused is an answer like others.
+func Reload(ctx context.Context, path string, v any) error {
+	return ask(ctx, path, http.MethodPost, ReloadPath, v)
+}
+
+func ask(ctx context.Context, path, method, resource string, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
 	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+StatusPath, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+resource, http.NoBody)
 	if err != nil {
 		return fmt.Errorf("control request: %w", err)
 	}

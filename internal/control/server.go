@@ -113,13 +113,22 @@ func (s *Socket) Close() error {
 	return err
 }
 
+// Answers are what a socket serves. Each is called once for a request, from
+// several goroutines; what it returns is sent as JSON.
+type Answers struct {
+	Status func() any // GET StatusPath
+	Reload func() any // POST ReloadPath; not served if nil
+}
+
 // Serve answers until the context ends, and then returns nil after the answers
-// under way, for which it waits a moment. status is asked once for each
-// request, from several goroutines; what it returns is sent as JSON. Peers with
-// a user id other than uid are refused.
-func (s *Socket) Serve(ctx context.Context, uid uint32, status func() any, log *slog.Logger) error {
+// under way, for which it waits a moment. Peers with a user id other than uid are
+// refused.
+func (s *Socket) Serve(ctx context.Context, uid uint32, a Answers, log *slog.Logger) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+StatusPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, status()) })
+	mux.HandleFunc("GET "+StatusPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.Status()) })
+	if a.Reload != nil {
+		mux.HandleFunc("POST "+ReloadPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.Reload()) })
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, refusal{fmt.Sprintf("%s %s is not served", r.Method, r.URL.Path)})
 	})
