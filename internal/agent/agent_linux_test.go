@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/state"
 	"github.com/beesting-otel/beesting/nri"
 )
@@ -65,6 +66,35 @@ func TestPlantAndStart(t *testing.T) {
 	if s.Containers != 1 || s.Planted != 1 || s.Armed != 1 || s.Lacking != 0 || len(s.Failures) != 0 || s.Mode != "lsm" ||
 		s.Placements[0].Seen != 2 || s.Placements[0].Lost != 1 || s.Placements[0].Kinds["open"] != (KindCount{Seen: 2}) || s.Events.Lost["ring_full"] != 7 {
 		t.Errorf("status %+v", s)
+	}
+}
+
+// Another policy holds for what is created from then on.
+func TestSetPolicy(t *testing.T) {
+	n := newNode(t)
+	before, after := testContainer("c1"), testContainer("c2")
+	if mounts := n.create(&before); len(mounts) != 1 {
+		t.Fatalf("mounts %+v", mounts)
+	}
+	var wg sync.WaitGroup
+	for range 4 { // also while others ask
+		wg.Go(func() { n.agent.selector(before.Container) })
+		wg.Go(func() {
+			n.agent.SetPolicy(func(c beesting.Container) []beesting.Token {
+				other := awsToken()
+				other.Name, other.Path = "other", "/"+c.ID
+				return []beesting.Token{other}
+			})
+		})
+	}
+	wg.Wait()
+	if mounts := n.create(&after); len(mounts) != 1 || mounts[0].Destination != "/c2" {
+		t.Errorf("mounts %+v", mounts)
+	}
+	n.run(&before, 7)
+	n.agent.Start(t.Context(), before)
+	if !n.core.Armed(n.agent.identity.PlacementID("c1", "aws")) {
+		t.Error("what was planted before is not watched")
 	}
 }
 
