@@ -65,8 +65,8 @@ too, which "beesting status" tells of containers that are there.`,
 
 // description is a container by flags.
 type description struct {
-	namespace, pod, name, image string
-	labels, annotations         map[string]string
+	namespace, name, image string
+	labels, annotations    map[string]string
 }
 
 func (d *description) flags(cmd *cobra.Command) {
