@@ -32,6 +32,10 @@ type NodeState struct {
 	// UnwatchedSeconds is the time before this start, at most, in which tokens
 	// were planted and not watched.
 	UnwatchedSeconds float64
+	// ConfigReloads are the attempts to read the configuration again since the
+	// start, by outcome: "applied", "unchanged" or "refused". None where somebody
+	// else reads it.
+	ConfigReloads map[string]uint64
 }
 
 // maxSeries bounds the combinations of attributes that accesses are counted by,

@@ -40,6 +40,8 @@ const (
 	keyLossCause      attribute.Key = "honeytoken.loss.cause"
 	// keyOverflow is the metrics SDK specification's, with the value true.
 	keyOverflow attribute.Key = "otel.metric.overflow"
+
+	keyReloadOutcome attribute.Key = "honeytoken.config.outcome"
 )
 
 // lossDecode is the cause of events that reached the agent and made no sense.
@@ -149,6 +151,13 @@ var metricTable = []metricRow{
 		name: "honeytoken.watch.gap", instrument: upDownCounter, unit: "s", fractional: true,
 		says:   "Time before this start in which tokens were planted and, at most, nobody watched them",
 		points: func(r *reading) []point { return []point{{f: r.state.UnwatchedSeconds}} },
+	},
+	{
+		name: "honeytoken.config.reloads", instrument: counter, unit: "{reload}",
+		says: "Attempts to read the configuration again since the start",
+		attributes: []metricAttribute{{keyReloadOutcome,
+			"`applied`: it is in use; `unchanged`: it was in use already; `refused`: it has mistakes, and the old one stays in use. Not from the Collector's receiver, whose configuration the Collector reads"}},
+		points: func(r *reading) []point { return pointsByWord(keyReloadOutcome, r.state.ConfigReloads) },
 	},
 }
 

@@ -26,6 +26,7 @@ func sampleState() NodeState {
 		Lost: map[string]uint64{"ring_full": 3, "recursion": 0}, DecodeErrors: 1,
 		PlantFailures: map[string]uint64{"mount_point": 2, "late": 1},
 		NRIConnected:  true, NRIReconnects: 2, NRIBlindSeconds: 1.25, UnwatchedSeconds: 2.5,
+		ConfigReloads: map[string]uint64{"applied": 3, "unchanged": 0, "refused": 1},
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/beesting-otel/beesting/internal/config"
 	"github.com/beesting-otel/beesting/internal/control"
 	"github.com/beesting-otel/beesting/internal/proc"
+	"github.com/beesting-otel/beesting/internal/reload"
 )
 
 func (a *app) agent() *cobra.Command {
@@ -38,6 +39,11 @@ mounted at /sys/fs/bpf they stay watched, too: the next agent tells what was
 touched meanwhile. "sensor: {pin: ''}" in the configuration switches that off,
 and "beesting uninstall" removes it.
 
+The configuration is read again a few seconds after it, or a file that it takes
+a token's content from, has changed, and on SIGHUP: tokens, match and the log's
+level change at once, and the log names what else waits for a restart. One with
+mistakes is refused as a whole, and the old one stays in use.
+
 Telemetry goes where the standard OTEL_* variables say.`,
 		Example: `  beesting config example > beesting.yaml
   sudo beesting agent --config beesting.yaml
@@ -52,34 +58,34 @@ Telemetry goes where the standard OTEL_* variables say.`,
 		if *file == "" {
 			return usageError{fmt.Errorf("--config FILE must be given (see `%s --help`)", cmd.CommandPath())}
 		}
-		c, err := a.load(*file)
+		hangup, stop := hangups()
+		defer stop()
+		c, source, err := a.loadSource(*file)
 		if err != nil {
 			return err
 		}
-		n := node{app: a, config: c, log: a.logger(c.Log), started: time.Now()}
+		n := node{app: a, file: *file, config: c, source: source, hangup: hangup, started: time.Now()}
+		n.log, n.level = a.levelLogger(c.Log)
 		return n.run(cmd.Context())
 	}
 	return cmd
 }
 
-func (a *app) logger(l config.Log) *slog.Logger {
-	o := &slog.HandlerOptions{Level: l.Level}
-	if l.Format == "json" {
-		return slog.New(slog.NewJSONHandler(a.stderr, o))
-	}
-	return slog.New(slog.NewTextHandler(a.stderr, o))
-}
-
 // node is one run of the agent command.
 type node struct {
-	app     *app
-	config  config.Config
-	log     *slog.Logger
-	started time.Time
-	metrics *metrics
-	outputs outputs
-	agent   *agent.Agent
-	pin     string // where programs stay; empty for nowhere
+	app      *app
+	file     string
+	config   config.Config // that of the start
+	source   config.Source
+	hangup   <-chan os.Signal
+	log      *slog.Logger
+	level    *slog.LevelVar
+	started  time.Time
+	metrics  *metrics
+	outputs  outputs
+	agent    *agent.Agent
+	reloader *reload.Reloader
+	pin      string // where programs stay; empty for nowhere
 	// warnings are told when the agent is up: an end before that is one line.
 	warnings []check.Row
 }
@@ -149,7 +155,10 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, n.agent.Close()) }()
-	n.metrics.attach(n.agent.Summary)
+	if n.reloader, err = n.newReloader(); err != nil {
+		return err
+	}
+	n.metrics.attach(n.agent.Summary, func() map[string]uint64 { return reloadCounts(n.reloader.Status().Reloads) })
 	defer n.metrics.detach() // before the sensor is closed, which has the counts of losses
 	how := started(sensor, o, refused)
 	n.pin = how.Pin
@@ -180,13 +189,14 @@ func (n *node) serve(ctx context.Context, socket *control.Socket) error {
 	defer cancel()
 	wg.Go(func() {
 		answers := control.Answers{
-			Status: func() any { return n.status() },
-			Trace:  func(ids []string) any { return n.agent.Trace(ids) },
+			Status: func() any { return n.status() }, Reload: n.reloadAnswer,
+			Trace: func(ids []string) any { return n.agent.Trace(ids) },
 		}
 		if err := socket.Serve(ctx, rootUID, answers, n.log); err != nil {
 			n.log.Error("status can't be asked any more", slog.Any("error", err))
 		}
 	})
+	wg.Go(func() { n.reloader.Run(ctx, n.hangup) })
 	wg.Go(func() {
 		select {
 		case <-n.agent.Ready():
@@ -203,6 +213,6 @@ const rootUID = 0
 func (n *node) status() nodeStatus {
 	return nodeStatus{
 		Version: readVersion().Version, Node: n.config.NodeName, PID: os.Getpid(), Pin: n.pin,
-		Status: n.agent.Status(), Outputs: n.outputs.stats(),
+		Config: n.reloader.Status(), Status: n.agent.Status(), Outputs: n.outputs.stats(),
 	}
 }

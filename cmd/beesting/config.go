@@ -51,5 +51,10 @@ files that tokens take their content from are read.`,
 }
 
 func (a *app) load(path string) (config.Config, error) {
-	return config.Load(path, config.Environment{LookupEnv: a.lookupEnv, Hostname: os.Hostname})
+	c, _, err := a.loadSource(path)
+	return c, err
+}
+
+func (a *app) loadSource(path string) (config.Config, config.Source, error) {
+	return config.LoadSource(path, config.Environment{LookupEnv: a.lookupEnv, Hostname: os.Hostname})
 }

@@ -74,11 +74,12 @@ func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
 // report prints an error as one line; a configuration's mistakes, which are
-// errors of their own, and files that can't be watched as one line each.
+// errors of their own wherever they were found, and files that can't be watched as one line each.
 func (a *app) report(err error) {
 	var mistakes *config.Error
 	var files fileErrors
-	separate := errors.As(err, &mistakes) || errors.As(err, &files)
+	var refused refusedError
+	separate := errors.As(err, &mistakes) || errors.As(err, &files) || errors.As(err, &refused)
 	text := err.Error()
 	if !separate {
 		text = strings.ReplaceAll(text, "\n", "; ")
@@ -136,7 +137,8 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())}
 	})
-	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.traceToken(), a.kinds(), a.config(), a.uninstall(), a.version(), completion())
+	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.reload(), a.traceToken(), a.kinds(), a.config(), a.policy(),
+		a.uninstall(), a.version(), completion())
 	return cmd
 }
 

@@ -20,6 +20,7 @@ type metrics struct {
 
 	mu    sync.Mutex
 	ask   func() (agent.Summary, error) // nil without an agent
+	loads func() map[string]uint64      // how often the configuration was read again
 	last  exporter.NodeState
 	known bool // there has been one
 }
@@ -29,16 +30,16 @@ func newMetrics(log *slog.Logger) *metrics {
 }
 
 // attach has state ask from now on.
-func (m *metrics) attach(ask func() (agent.Summary, error)) {
+func (m *metrics) attach(ask func() (agent.Summary, error), reloads func() map[string]uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ask = ask
+	m.ask, m.loads = ask, reloads
 }
 
 // detach has state ask a last time: what it says then stays.
 func (m *metrics) detach() {
 	m.state()
-	m.attach(nil)
+	m.attach(nil, nil)
 }
 
 // state is for the exporter. It returns false until there is an agent: one that
@@ -59,7 +60,7 @@ func (m *metrics) state() (exporter.NodeState, bool) {
 		Lost: s.Events.Lost, DecodeErrors: s.Events.DecodeErrors,
 		PlantFailures: make(map[string]uint64, len(s.Failures)),
 		NRIConnected:  s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
-		UnwatchedSeconds: s.UnwatchedSeconds,
+		UnwatchedSeconds: s.UnwatchedSeconds, ConfigReloads: m.loads(),
 	}
 	for reason, n := range s.Failures {
 		m.last.PlantFailures[string(reason)] = n

@@ -32,10 +32,11 @@ func TestMetricsState(t *testing.T) {
 			Connected: true, Reconnects: 5, BlindSeconds: float64(n), UnwatchedSeconds: 8,
 			Events: agent.CoreStats{Delivered: 9, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7}},
 		}, err
-	})
+	}, func() map[string]uint64 { return map[string]uint64{"refused": 3} })
 	want := exporter.NodeState{
 		Wanted: 4, Armed: 3, LackingContainers: 1, PlantFailures: map[string]uint64{"late": 2},
 		NRIConnected: true, NRIReconnects: 5, NRIBlindSeconds: 1, UnwatchedSeconds: 8, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7},
+		ConfigReloads: map[string]uint64{"refused": 3},
 	}
 	if s, known := m.state(); !known || !reflect.DeepEqual(s, want) {
 		t.Errorf("%+v, want %+v", s, want)
@@ -99,7 +100,7 @@ func TestOutputsSendMetrics(t *testing.T) {
 	if err := sink.Gap(t.Context(), beesting.Gap{Count: 5}); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("Gap = %v", err)
 	}
-	counts.attach(func() (agent.Summary, error) { return agent.Summary{Armed: 2}, nil })
+	counts.attach(func() (agent.Summary, error) { return agent.Summary{Armed: 2}, nil }, func() map[string]uint64 { return nil })
 	counts.detach()
 	if err := all.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)

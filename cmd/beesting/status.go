@@ -17,6 +17,7 @@ import (
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/control"
+	"github.com/beesting-otel/beesting/internal/reload"
 )
 
 func (a *app) status() *cobra.Command {
@@ -24,7 +25,7 @@ func (a *app) status() *cobra.Command {
 		Use:   "status",
 		Short: "Ask the running agent how it fares",
 		Long: `Ask the running agent how it fares: attach mode, tier and the kinds of access that
-they see, connection to the container runtime, placements, what could not be
+they see, the configuration in use, connection to the container runtime, placements, what could not be
 planted and why, accesses, losses.
 
 TOUCHES are the kernel's counts. Each touch is REPORTED as an access, COALESCED
@@ -39,10 +40,9 @@ Only root may ask.`,
 		Args: noArgs,
 	}
 	asJSON := jsonFlag(cmd)
-	file := cmd.Flags().String("config", "", "take the socket's path from this configuration `FILE`")
-	socket := cmd.Flags().String("socket", "", "`PATH` of the agent's control socket (default: the configuration's)")
+	socket := a.socketFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		path, err := a.socketPath(*socket, *file)
+		path, err := socket()
 		if err != nil {
 			return err
 		}
@@ -69,6 +69,8 @@ type nodeStatus struct {
 	PID     int    `json:"pid"`
 	// Pin is where the sensor stays when the agent ends; empty for nowhere.
 	Pin string `json:"pin"`
+	// Config says which configuration is in use.
+	Config reload.Status `json:"config"`
 	agent.Status
 	Outputs outputStats `json:"outputs"`
 }
@@ -85,6 +87,7 @@ type outputStats struct {
 func (s nodeStatus) write(w io.Writer, now time.Time) error {
 	t := &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	t.row("agent", fmt.Sprintf("%s on %s, pid %d, up %s, attached as %s, tier %s", s.Version, s.Node, s.PID, since(now, s.Since), s.Mode, s.Tier))
+	configRows(t, s.Config, now)
 	kinds := kindsOf(s.Coverage)
 	t.row("seen", kinds.Seen())
 	for _, text := range [][2]string{{"in part", kinds.Limits()}, {"not seen", kinds.Unseen()}} {

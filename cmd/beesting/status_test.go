@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/reload"
 	"github.com/beesting-otel/beesting/internal/state"
 )
 
@@ -17,6 +19,11 @@ var statusTime = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 func fullStatus() nodeStatus {
 	s := nodeStatus{
 		Version: "v1.2.3", Node: "node-1", PID: 7, Pin: "/sys/fs/bpf/beesting",
+		Config: reload.Status{
+			File: "/etc/beesting/beesting.yaml", LoadedAt: statusTime.Add(-time.Hour), Hash: strings.Repeat("0123456789", 7),
+			Reloads: map[reload.Outcome]uint64{reload.Applied: 2, reload.Unchanged: 9, reload.Refused: 1}, Pending: []string{"stateDir", "sensor.mode"},
+			LastError: "f:1: no\x1b[2J\nf:2: nor this", LastErrorAt: statusTime.Add(-5 * time.Second),
+		},
 		Status: agent.Status{
 			Since: statusTime.Add(-26*time.Hour - 5*time.Minute), Mode: "lsm", Tier: "recon", Resumed: true, AwaySeconds: 3.5, Ready: true,
 			Coverage:   []agent.KindSupport{{Kind: "open", Seen: true}, {Kind: "link", Seen: true, Note: "not across mounts"}, {Kind: "lock", Note: "no hook"}},
@@ -51,23 +58,28 @@ func fullStatus() nodeStatus {
 	return s
 }
 
-const fullStatusText = `agent         v1.2.3 on node-1, pid 7, up 26h5m, attached as lsm, tier recon
-seen          open, link
-in part       link (not across mounts)
-not seen      lock (no hook)
-pinned        at /sys/fs/bpf/beesting: tokens stay watched while no agent runs, as they did for 3.5 s before this start
-runtime       connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
-containers    3, 1 with tokens, 1 lack some
-tokens        1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
-records       NOT WRITTEN: no space left on device; 2 containers wait for 2m; 1 removed containers forgotten; a database that could not be used is kept as /var/lib/beesting/records.db.damaged
-accesses      11 reported for 13 touches, 2 incomplete, 0 refused by an output
-opens         3 not closed yet, 8 closed, 1 given up
-touches lost  4 ring_full
-events lost   1 ring_full, 1 not understood
-output        json: 11 written, 0 failed
-output        logs to grpc http://c:4317: 4 delivered, 7 waiting, 0 dropped, last error: connection refused
-output        spans to nowhere: 0 delivered, 0 waiting, 11 dropped
-output        metrics to grpc http://c:4317: 3 exported, 1 failed, last error: \x1b[2Jconnection refused
+const fullStatusText = `agent          v1.2.3 on node-1, pid 7, up 26h5m, attached as lsm, tier recon
+configuration  /etc/beesting/beesting.yaml, loaded 1h0m ago, hash 012345678901, 2 reloads, 1 refused
+needs restart  stateDir, sensor.mode
+NOT IN USE     the file as it was 5s ago is refused, the old one stays in use:
+               f:1: no\x1b[2J
+               f:2: nor this
+seen           open, link
+in part        link (not across mounts)
+not seen       lock (no hook)
+pinned         at /sys/fs/bpf/beesting: tokens stay watched while no agent runs, as they did for 3.5 s before this start
+runtime        connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
+containers     3, 1 with tokens, 1 lack some
+tokens         1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
+records        NOT WRITTEN: no space left on device; 2 containers wait for 2m; 1 removed containers forgotten; a database that could not be used is kept as /var/lib/beesting/records.db.damaged
+accesses       11 reported for 13 touches, 2 incomplete, 0 refused by an output
+opens          3 not closed yet, 8 closed, 1 given up
+touches lost   4 ring_full
+events lost    1 ring_full, 1 not understood
+output         json: 11 written, 0 failed
+output         logs to grpc http://c:4317: 4 delivered, 7 waiting, 0 dropped, last error: connection refused
+output         spans to nowhere: 0 delivered, 0 waiting, 11 dropped
+output         metrics to grpc http://c:4317: 3 exported, 1 failed, last error: \x1b[2Jconnection refused
 
 KIND  TOUCHES  REPORTED  COALESCED  LOST
 open  12       10        1          1

@@ -38,10 +38,9 @@ Exit codes: 0 the token is this node's, 1 it isn't, or the agent can't be asked,
 		Args: exactly(1, "one FILE, or - for standard input"),
 	}
 	asJSON := jsonFlag(cmd)
-	file := cmd.Flags().String("config", "", "take the socket's path from this configuration `FILE`")
-	socket := cmd.Flags().String("socket", "", "`PATH` of the agent's control socket (default: the configuration's)")
+	socket := a.socketFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		path, err := a.socketPath(*socket, *file)
+		path, err := socket()
 		if err != nil {
 			return err
 		}
@@ -69,18 +68,6 @@ Exit codes: 0 the token is this node's, 1 it isn't, or the agent can't be asked,
 		return nil
 	}
 	return cmd
-}
-
-// socketPath is the control socket of the flags.
-func (a *app) socketPath(socket, file string) (string, error) {
-	if socket != "" && file != "" {
-		return "", usageError{errors.New("--config and --socket exclude each other")}
-	}
-	if socket != "" {
-		return socket, nil
-	}
-	c, err := a.loadOrDefault(file)
-	return c.ControlSocket, err
 }
 
 // readTrace reads as much of a file, or of standard input, as is looked at.

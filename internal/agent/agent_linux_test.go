@@ -69,6 +69,36 @@ func TestPlantAndStart(t *testing.T) {
 	}
 }
 
+// Another policy holds for what is created from then on, and for what starts.
+func TestSetPolicy(t *testing.T) {
+	n := newNode(t)
+	before, after := testContainer("c1"), testContainer("c2")
+	if mounts := n.create(&before); len(mounts) != 1 {
+		t.Fatalf("mounts %+v", mounts)
+	}
+	var wg sync.WaitGroup
+	for range 4 { // also while others ask
+		wg.Go(func() { n.agent.selector(before.Container) })
+		wg.Go(func() {
+			n.agent.SetPolicy(func(c beesting.Container) []beesting.Token {
+				other := awsToken()
+				other.Name, other.Path = "other", "/"+c.ID
+				return []beesting.Token{other}
+			})
+		})
+	}
+	wg.Wait()
+	if mounts := n.create(&after); len(mounts) != 1 || mounts[0].Destination != "/c2" {
+		t.Errorf("mounts %+v", mounts)
+	}
+	n.run(&before, 7)
+	n.agent.Start(t.Context(), before)
+	identity := n.agent.identity
+	if n.core.Armed(identity.PlacementID("c1", "aws")) || !n.core.Armed(identity.PlacementID("c1", "other")) {
+		t.Errorf("armed: %+v", n.core.Placements())
+	}
+}
+
 func TestStopKeepsAndRemoveRemoves(t *testing.T) {
 	n := newNode(t)
 	c := testContainer("c1")

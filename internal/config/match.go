@@ -87,7 +87,7 @@ func matchKeys(what string, words matchWords, excluded string) []key[policy.Matc
 // ruleKeys are the conditions of a rule that lies in a T. Those of a list's item
 // have samples.
 func ruleKeys[T any](what string, words matchWords, rule func(*T) *policy.Rule, item bool) []key[T] {
-	selector := selectorKeys(what)
+	selector := selectorKeys()
 	keys := []key[T]{
 		{entry{
 			name: "namespaces", form: "list of names", hint: "[payments, web-*]", doc: words.namespaces,

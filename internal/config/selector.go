@@ -12,7 +12,7 @@ type expression struct {
 	values        []string
 }
 
-func selectorKeys(what string) []key[policy.Rule] {
+func selectorKeys() []key[policy.Rule] {
 	keys := expressionKeys()
 	return []key[policy.Rule]{
 		{entry{

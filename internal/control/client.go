@@ -26,6 +26,12 @@ func Status(ctx context.Context, path string, v any) error {
 	return ask(ctx, path, http.MethodGet, StatusPath, http.NoBody, v)
 }
 
+// Reload has that agent read its configuration again, and decodes what became of
+// it into v. A configuration that was refused is an answer like others.
+func Reload(ctx context.Context, path string, v any) error {
+	return ask(ctx, path, http.MethodPost, ReloadPath, http.NoBody, v)
+}
+
 // Trace asks the agent that listens on the socket at path which placements the
 // ids name, and decodes the answer into v. It gives up after some seconds.
 func Trace(ctx context.Context, path string, ids []string, v any) error {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,7 @@ func serve(t *testing.T, path string, uid uint32) {
 		done <- s.Serve(ctx, uid, Answers{
 			Status: func() any { return answerBody{Node: "n1"} },
 			Trace:  func(ids []string) any { return ids },
+			Reload: func() any { return answerBody{Node: "n2"} },
 		}, slog.New(slog.DiscardHandler))
 	}()
 	t.Cleanup(func() {
@@ -90,12 +92,26 @@ func TestTrace(t *testing.T) {
 	}
 }
 
+func TestReload(t *testing.T) {
+	path := socketPath(t)
+	serve(t, path, uint32(os.Geteuid()))
+	var got answerBody
+	if err := Reload(t.Context(), path, &got); err != nil || got.Node != "n2" {
+		t.Errorf("reload = %+v, %v", got, err)
+	}
+	// Looking must not change anything.
+	if err := ask(t.Context(), path, http.MethodGet, ReloadPath, http.NoBody, &got); err == nil || !strings.Contains(err.Error(), "is not served") {
+		t.Errorf("GET %s = %v", ReloadPath, err)
+	}
+}
+
 func TestOtherUserIsRefused(t *testing.T) {
 	path := socketPath(t)
 	serve(t, path, uint32(os.Geteuid())+1)
-	err := Status(t.Context(), path, new(answerBody))
-	if err == nil || !strings.Contains(err.Error(), "refused with 403: uid") {
-		t.Errorf("Status = %v, want a refusal", err)
+	for name, ask := range map[string]func(context.Context, string, any) error{"Status": Status, "Reload": Reload} {
+		if err := ask(t.Context(), path, new(answerBody)); err == nil || !strings.Contains(err.Error(), "refused with 403: uid") {
+			t.Errorf("%s = %v, want a refusal", name, err)
+		}
 	}
 }
 

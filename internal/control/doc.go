@@ -25,8 +25,11 @@ type TraceRequest struct {
 // maxRequest bounds what a client sends, in bytes: some thousand ids.
 const maxRequest = 1 << 20
 
+// ReloadPath answers POST with what became of reading the configuration again.
+const ReloadPath = "/v1/reload"
+
 // timeout bounds each step of a conversation on both sides. The agent answers
-// from memory; what takes longer is stuck.
+// from memory, or reads a few small files; what takes longer is stuck.
 const timeout = 5 * time.Second
 
 // maxAnswer bounds what a client reads, in bytes. A status has a few hundred

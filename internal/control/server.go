@@ -113,11 +113,13 @@ func (s *Socket) Close() error {
 	return err
 }
 
-// Answers are what a server asks the agent for. Each is called once for each
-// request, from several goroutines; what it returns is sent as JSON.
+// Answers are what a socket serves. Each is called once for a request, from
+// several goroutines; what it returns is sent as JSON. Reload and Trace are not
+// served if nil.
 type Answers struct {
-	Status func() any
-	Trace  func(ids []string) any
+	Status func() any             // GET StatusPath
+	Reload func() any             // POST ReloadPath
+	Trace  func(ids []string) any // POST TracePath
 }
 
 // Serve answers until the context ends, and then returns nil after the answers
@@ -126,7 +128,12 @@ type Answers struct {
 func (s *Socket) Serve(ctx context.Context, uid uint32, a Answers, log *slog.Logger) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+StatusPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.Status()) })
-	mux.HandleFunc("POST "+TracePath, a.trace)
+	if a.Trace != nil {
+		mux.HandleFunc("POST "+TracePath, a.trace)
+	}
+	if a.Reload != nil {
+		mux.HandleFunc("POST "+ReloadPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.Reload()) })
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, refusal{fmt.Sprintf("%s %s is not served", r.Method, r.URL.Path)})
 	})
