@@ -188,6 +188,7 @@ EXIT(vfs_link)
 }
 
 #include "names.h"
+#include "symlinks.h"
 #include "mounts.h"
 
 #endif /* BEESTING_HOOKS_H */

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"math/rand/v2"
 	"os"
 	"slices"
 
@@ -144,6 +145,7 @@ func setConstants(spec *ebpf.CollectionSpec, kernel *btf.Spec, mode Mode, o Opti
 		set("report_exempt", o.ReportExempt),
 		set("repeat_interval", uint64(o.RepeatInterval)),
 		set("ring_full_for_repeats", ring/4*3),
+		set("link_seed", rand.Uint64()),
 		set("xattr_moved", xattr == 6),
 		set("moved", unlink == 4),
 		set("kind_of_syscall", kinds),

@@ -10,7 +10,7 @@
 
 #include "tasks.h"
 
-#define LAYOUT 2
+#define LAYOUT 3
 #define EXE_MAX 1024
 #define ARGS_MAX 1024
 #define CWD_MAX 512
