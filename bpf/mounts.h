@@ -47,14 +47,18 @@ ENTRY(clone_mnt)
 /* Overlayfs encodes the backing inode on the way, as the same caller. */
 ENTRY(exportfs_encode_inode_fh)
 {
-	AWAIT((struct inode *)ARG(ctx, 1), KIND_HANDLE);
+	struct inode *inode = ARG(ctx, 1);
+
+	AWAIT(inode, KIND_HANDLE, inode);
 	return 0;
 }
 
 #if HAVE_EXIT
 EXIT(exportfs_encode_inode_fh)
 {
-	came_about(KIND_HANDLE, 0, NULL);
+	struct inode *inode = ARG(ctx, 1);
+
+	came_about(KIND_HANDLE, ADDRESS(inode), 0, NULL);
 	return 0;
 }
 #endif

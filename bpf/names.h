@@ -10,23 +10,22 @@
 
 ENTRY(vfs_unlink)
 {
-	struct inode *inode = moved ? inode_of(ARG(ctx, 3)) : inode_of(ARG(ctx, 2));
+	struct dentry *dentry = moved ? ARG(ctx, 3) : ARG(ctx, 2);
 
-	AWAIT(inode, KIND_UNLINK | WRITING | BY_NAME);
+	AWAIT(inode_of(dentry), KIND_UNLINK | WRITING | BY_NAME, dentry);
 	return 0;
 }
 
 ENTRY(vfs_rename)
 {
 	struct renamedata *rd = ARG(ctx, 1);
-	struct inode *inode = inode_of(LOAD(rd, old_dentry));
-
-	struct dentry *to = LOAD(rd, new_dentry);
+	struct dentry *from = LOAD(rd, old_dentry), *to = LOAD(rd, new_dentry);
+	struct inode *inode = inode_of(from);
 
 	if (!maybe_watched(inode)) /* perhaps it is replaced by another */
 		inode = inode_of(to);
 #if HAVE_EXIT
-	AWAIT(inode, KIND_RENAME | WRITING | BY_NAME);
+	AWAIT(inode, KIND_RENAME | WRITING | BY_NAME, from);
 #else
 	touched(inode, NULL, KIND_RENAME | WRITING | BY_NAME, 0, LOAD(to, d_name.name));
 #endif
@@ -36,18 +35,21 @@ ENTRY(vfs_rename)
 #if HAVE_EXIT
 EXIT(vfs_unlink)
 {
-	came_about(KIND_UNLINK, moved ? RESULT(ctx, 5) : RESULT(ctx, 4), NULL);
+	struct dentry *dentry = moved ? ARG(ctx, 3) : ARG(ctx, 2);
+
+	came_about(KIND_UNLINK, ADDRESS(dentry), moved ? RESULT(ctx, 5) : RESULT(ctx, 4), NULL);
 	return 0;
 }
 
 EXIT(vfs_rename)
 {
 	struct renamedata *rd = ARG(ctx, 1);
+	struct dentry *from = LOAD(rd, old_dentry), *to = LOAD(rd, new_dentry), *named;
 	long err = RESULT(ctx, 2);
-	/* The new name: the file has it by now, unless it was refused. */
-	struct dentry *dentry = err ? LOAD(rd, new_dentry) : LOAD(rd, old_dentry);
 
-	came_about(KIND_RENAME, err, dentry ? LOAD(dentry, d_name.name) : NULL);
+	/* The new name: the file has it by now, unless it was refused. */
+	named = err ? to : from;
+	came_about(KIND_RENAME, ADDRESS(from), err, named ? LOAD(named, d_name.name) : NULL);
 	return 0;
 }
 #endif

@@ -14,6 +14,7 @@ struct touch {
 	__u64 now;
 	__u64 handle, open_time, reads, writes;
 	const void *detail;
+	__u64 object; /* what a return is recognised by, see pending.h */
 	__u64 ino;
 	__u64 total;
 	__u32 dev, generation, pid;

@@ -89,6 +89,7 @@ func TestSensor(t *testing.T) {
 		{"repeats", testRepeats},
 		{"close", testClose},
 		{"exempt", testExempt},
+		{"a skipped return", testStalePending},
 		{"overlay, upper layer", testOverlayUpper},
 		{"overlay, lower layer", testOverlayLower},
 		{"overlay, watched below", testOverlayWatchedBelow},
