@@ -84,17 +84,19 @@ static __always_inline int tell(bool d_path)
 	struct touch *t = bpf_map_lookup_elem(&telling, &key);
 	struct event *e = t ? new_event(t) : NULL;
 
-	if (!e) {
+	if (e) {
+		e->total = t->total;
+		e->file_flags = t->file_flags;
+		e->file_mode = t->file_mode;
+		add_detail(e, t->detail);
+		add_actor(e, d_path);
+		bpf_ringbuf_submit(e, 0);
+	} else {
 		__sync_fetch_and_add(&lost_ring_full, 1);
-		return -1;
 	}
-	e->total = t->total;
-	e->file_flags = t->file_flags;
-	e->file_mode = t->file_mode;
-	add_detail(e, t->detail);
-	add_actor(e, d_path);
-	bpf_ringbuf_submit(e, 0);
-	return 0;
+	/* Else the next touch, if there is no room for it, would find this one. */
+	bpf_map_delete_elem(&telling, &key);
+	return e ? 0 : -1;
 }
 
 /*
