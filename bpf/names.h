@@ -16,10 +16,28 @@ ENTRY(vfs_unlink)
 	return 0;
 }
 
-ENTRY(vfs_rename)
+/*
+ * Since 5.12 the arguments are in a struct, which 5.10 got later (5.10.220);
+ * before that there were six. A branch on what the kernel's types have is dropped
+ * before the verifier looks at it.
+ */
+static __always_inline struct dentry *renamed_from(void *ctx)
 {
 	struct renamedata *rd = ARG(ctx, 1);
-	struct dentry *from = LOAD(rd, old_dentry), *to = LOAD(rd, new_dentry);
+
+	return bpf_core_type_exists(struct renamedata) ? LOAD(rd, old_dentry) : ARG(ctx, 2);
+}
+
+static __always_inline struct dentry *renamed_to(void *ctx)
+{
+	struct renamedata *rd = ARG(ctx, 1);
+
+	return bpf_core_type_exists(struct renamedata) ? LOAD(rd, new_dentry) : ARG(ctx, 4);
+}
+
+ENTRY(vfs_rename)
+{
+	struct dentry *from = renamed_from(ctx), *to = renamed_to(ctx);
 	struct inode *inode = inode_of(from);
 
 	if (!maybe_watched(inode)) /* perhaps it is replaced by another */
@@ -43,13 +61,12 @@ EXIT(vfs_unlink)
 
 EXIT(vfs_rename)
 {
-	struct renamedata *rd = ARG(ctx, 1);
-	struct dentry *from = LOAD(rd, old_dentry), *to = LOAD(rd, new_dentry), *named;
-	long err = RESULT(ctx, 2);
+	struct dentry *from = renamed_from(ctx), *to = renamed_to(ctx), *last;
+	long err = bpf_core_type_exists(struct renamedata) ? RESULT(ctx, 2) : RESULT(ctx, 7);
 
 	/* The new name: the file has it by now, unless it was refused. */
-	named = err ? to : from;
-	came_about(KIND_RENAME, ADDRESS(from), err, named ? LOAD(named, d_name.name) : NULL);
+	last = err ? to : from;
+	came_about(KIND_RENAME, ADDRESS(from), err, last ? LOAD(last, d_name.name) : NULL);
 	return 0;
 }
 #endif

@@ -83,6 +83,7 @@ static __always_inline int tell(bool d_path)
 	__u64 key = bpf_get_current_pid_tgid();
 	struct touch *t = bpf_map_lookup_elem(&telling, &key);
 	struct event *e = t ? new_event(t) : NULL;
+	int err = -1;
 
 	if (e) {
 		e->total = t->total;
@@ -91,12 +92,13 @@ static __always_inline int tell(bool d_path)
 		add_detail(e, t->detail);
 		add_actor(e, d_path);
 		bpf_ringbuf_submit(e, 0);
+		err = 0;
 	} else {
 		__sync_fetch_and_add(&lost_ring_full, 1);
 	}
 	/* Else the next touch, if there is no room for it, would find this one. */
 	bpf_map_delete_elem(&telling, &key);
-	return e ? 0 : -1;
+	return err;
 }
 
 /*
