@@ -18,7 +18,7 @@ struct touch {
 	__u64 ino;
 	__u64 total;
 	__u32 dev, generation, pid;
-	__u32 file_flags, file_mode, unused;
+	__u32 file_flags, file_mode, watch; /* the flags of the watch */
 	__u16 err;
 	__u8 kind, variant, actor, told;
 };

@@ -109,6 +109,11 @@ enum actor { ACTOR_ALLOWED = 1, ACTOR_RUNTIME, ACTOR_KUBELET };
 #define WATCH_COVERED 0x200
 /* A directory that tokens are in: only listing it counts. */
 #define WATCH_DIRECTORY 0x400
+/*
+ * The agent's lock is on the inode (FollowOpens), so that closes are seen while
+ * there is one; of an agent that is gone the lock is gone too, and this stays.
+ */
+#define WATCH_FOLLOWED 0x800
 
 /*
  * A watched inode. The key is its address; number, device and generation tell
@@ -146,7 +151,7 @@ struct repeat {
 	__u64 total;
 	__u64 told; /* when the last event was sent */
 	__u64 last;
-	__u64 held; /* kind 0: open files that this process opened */
+	__u64 held; /* kind 0: open files that this process opened; signed */
 };
 
 struct open_file {
@@ -169,6 +174,8 @@ struct open_file {
 #define ENROL_ADD 1
 #define ENROL_REMOVE 2
 #define ENROL_CLAIM 3 /* the thread belongs to the agent from now on */
+#define ENROL_FOLLOW 4 /* set WATCH_FOLLOWED */
+#define ENROL_UNFOLLOW 5
 
 struct enrolment {
 	__u64 placement;

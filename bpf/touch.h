@@ -93,6 +93,7 @@ static __noinline int counts_as(struct touch *t, struct inode *inode, struct fil
 	t->ino = w->ino;
 	t->dev = w->dev;
 	t->generation = w->generation;
+	t->watch = w->flags;
 	t->kind = how;
 	t->variant = how & WRITING ? VARIANT_WRITE : VARIANT_READ;
 	t->now = bpf_ktime_get_boot_ns();

@@ -72,6 +72,8 @@ func childMain() (code int, ok bool) {
 		err = unlinkWhenTold(os.Args[1])
 	case "unlink":
 		err = unix.Unlink(os.Args[1])
+	case "lock-and-stat":
+		err = lockAndStat(os.Args[1])
 	case "symlinks":
 		err = symlinks(os.Args[1], os.Args[2], os.Args[3])
 	case "often":

@@ -88,6 +88,7 @@ func TestSensor(t *testing.T) {
 		{"paths to a file", testPathsToAFile},
 		{"repeats", testRepeats},
 		{"close", testClose},
+		{"a lock of the workload", testOthersLock},
 		{"exempt", testExempt},
 		{"a skipped return", testStalePending},
 		{"overlay, upper layer", testOverlayUpper},

@@ -127,6 +127,20 @@ static __always_inline void watch_remove(struct inode *inode)
 	enrol.done++;
 }
 
+/* Notes in the watch whether the agent's lock is there. */
+static __always_inline void follow(struct watch *w, bool follows)
+{
+	w->flags = follows ? w->flags | WATCH_FOLLOWED : w->flags & ~WATCH_FOLLOWED;
+}
+
+/* A file that is watched already: since before this agent's time, or copied up. */
+static __always_inline void watch_again(struct watch *w)
+{
+	if (!(enrol.flags & (WATCH_COVERED | WATCH_DIRECTORY))) /* not the file itself */
+		follow(w, enrol.flags & WATCH_FOLLOWED);
+	enrol.done++;
+}
+
 /* The agent's thread has opened the file whose inode this is. */
 static __noinline int enrol_inode(struct inode *inode, struct file *file)
 {
@@ -147,15 +161,21 @@ static __noinline int enrol_inode(struct inode *inode, struct file *file)
 		return 0;
 	}
 	w = watch_find(inode);
-	if (enrol.op == ENROL_REMOVE) {
-		if (w && w->placement == enrol.placement)
+	if (enrol.op != ENROL_ADD) {
+		if (!w || w->placement != enrol.placement)
+			return 0;
+		if (enrol.op == ENROL_REMOVE) {
 			watch_remove(inode);
+			return 0;
+		}
+		follow(w, enrol.op == ENROL_FOLLOW);
+		enrol.done++;
 		return 0;
 	}
 	if (w && w->placement != enrol.placement)
 		enrol.conflict = w->placement ? w->placement : 1;
 	else if (w)
-		enrol.done++; /* watched since before this agent's time */
+		watch_again(w);
 	else if (watch_add(inode, enrol.flags | (by_overlay(file) ? WATCH_BACKING : 0)))
 		enrol.failed++;
 	else
