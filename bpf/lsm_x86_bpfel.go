@@ -131,6 +131,7 @@ type lsmWatch struct {
 	_          structs.HostLayout
 	Placement  uint64
 	Ino        uint64
+	Creds      uint64
 	Dev        uint32
 	Generation uint32
 	Flags      uint32

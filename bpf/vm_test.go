@@ -91,6 +91,7 @@ func TestSensor(t *testing.T) {
 		{"a lock of the workload", testOthersLock},
 		{"exempt", testExempt},
 		{"a skipped return", testStalePending},
+		{"io_uring below an overlay", testRingBelowOverlay},
 		{"overlay, upper layer", testOverlayUpper},
 		{"overlay, lower layer", testOverlayLower},
 		{"overlay, watched below", testOverlayWatchedBelow},
