@@ -23,7 +23,7 @@ struct enrolment {
 	__u32 flags;
 	__u32 done;   /* out: inodes added, found or removed */
 	__u32 failed; /* out: inodes for which the map had no room */
-	__u32 unused;
+	__u32 added;  /* out: of those done, the inodes that were not watched before */
 };
 
 #endif /* BEESTING_ENROLMENT_H */

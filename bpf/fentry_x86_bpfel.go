@@ -69,6 +69,7 @@ const (
 	fentryVarGeneration                 = "generation"
 	fentryVarKindOfSyscall              = "kind_of_syscall"
 	fentryVarLinkSeed                   = "link_seed"
+	fentryVarLostCopyUps                = "lost_copy_ups"
 	fentryVarLostRingFull               = "lost_ring_full"
 	fentryVarMayProbe                   = "may_probe"
 	fentryVarMoved                      = "moved"
@@ -190,6 +191,7 @@ type fentryVariableSpecs struct {
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
 	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
 	LinkSeed           *ebpf.VariableSpec `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.VariableSpec `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
 	Moved              *ebpf.VariableSpec `ebpf:"moved"`
@@ -264,6 +266,7 @@ type fentryVariables struct {
 	Generation         *ebpf.Variable `ebpf:"generation"`
 	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
 	LinkSeed           *ebpf.Variable `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.Variable `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
 	Moved              *ebpf.Variable `ebpf:"moved"`

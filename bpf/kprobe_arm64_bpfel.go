@@ -62,6 +62,7 @@ const (
 	kprobeVarGeneration             = "generation"
 	kprobeVarKindOfSyscall          = "kind_of_syscall"
 	kprobeVarLinkSeed               = "link_seed"
+	kprobeVarLostCopyUps            = "lost_copy_ups"
 	kprobeVarLostRingFull           = "lost_ring_full"
 	kprobeVarMayProbe               = "may_probe"
 	kprobeVarMoved                  = "moved"
@@ -176,6 +177,7 @@ type kprobeVariableSpecs struct {
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
 	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
 	LinkSeed           *ebpf.VariableSpec `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.VariableSpec `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
 	Moved              *ebpf.VariableSpec `ebpf:"moved"`
@@ -248,6 +250,7 @@ type kprobeVariables struct {
 	Generation         *ebpf.Variable `ebpf:"generation"`
 	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
 	LinkSeed           *ebpf.Variable `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.Variable `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
 	Moved              *ebpf.Variable `ebpf:"moved"`

@@ -36,7 +36,7 @@ type lsmEnrolment struct {
 	Flags     uint32
 	Done      uint32
 	Failed    uint32
-	Unused    uint32
+	Added     uint32
 }
 
 type lsmEvent struct {
@@ -197,6 +197,7 @@ const (
 	lsmVarGeneration                 = "generation"
 	lsmVarKindOfSyscall              = "kind_of_syscall"
 	lsmVarLinkSeed                   = "link_seed"
+	lsmVarLostCopyUps                = "lost_copy_ups"
 	lsmVarLostRingFull               = "lost_ring_full"
 	lsmVarMayProbe                   = "may_probe"
 	lsmVarMoved                      = "moved"
@@ -318,6 +319,7 @@ type lsmVariableSpecs struct {
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
 	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
 	LinkSeed           *ebpf.VariableSpec `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.VariableSpec `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
 	Moved              *ebpf.VariableSpec `ebpf:"moved"`
@@ -392,6 +394,7 @@ type lsmVariables struct {
 	Generation         *ebpf.Variable `ebpf:"generation"`
 	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
 	LinkSeed           *ebpf.Variable `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.Variable `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
 	Moved              *ebpf.Variable `ebpf:"moved"`

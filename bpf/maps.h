@@ -88,6 +88,8 @@ volatile __u64 alive = 0;
 
 /* Events lost because the ring had no room. */
 volatile __u64 lost_ring_full = 0;
+/* Those of them that said that a file is being copied up. */
+volatile __u64 lost_copy_ups = 0;
 
 /*
  * How many watched inodes have addresses that hash to a slot: zero, as for

@@ -117,6 +117,7 @@ func openMode(mode Mode, o Options) (*Sensor, error) {
 	if err := s.activate(left); err != nil {
 		return nil, errors.Join(err, s.abandon(left))
 	}
+	s.followCopyUps()
 	return s, nil
 }
 

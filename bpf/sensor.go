@@ -35,6 +35,7 @@ type Sensor struct {
 	resumed      *Resumed
 	reader       *ringbuf.Reader
 	record       ringbuf.Record
+	copies       *copyUps
 
 	decodeErrors atomic.Uint64
 
@@ -102,6 +103,7 @@ func (s *Sensor) Read() (Event, error) {
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
 			s.signOfLife()
+			s.lookForCopyUps()
 			return Event{}, ErrFlushed
 		case err != nil:
 			return Event{}, fmt.Errorf("read event ring: %w", err)
@@ -112,10 +114,13 @@ func (s *Sensor) Read() (Event, error) {
 			s.decodeErrors.Add(1)
 			return Event{}, err
 		case e.Kind == kindCopyUp:
-			s.copiedUp(e.Placement)
+			s.copies.announced(e.Placement)
 			continue
 		case e.Variant == variantWrite && e.Kind == KindOpen, e.Kind == KindLock:
 			s.unlock(e.Placement)
+		}
+		if e.Variant == variantWrite {
+			s.copies.written(e.Placement)
 		}
 		return e, nil
 	}
@@ -165,6 +170,7 @@ func (s *Sensor) Stats() (Stats, error) {
 // Close ends Read and lets go of every watched file. Without Options.Pin it
 // detaches the programs. A second Close does nothing.
 func (s *Sensor) Close() error {
+	s.copies.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

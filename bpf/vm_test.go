@@ -94,6 +94,7 @@ func TestSensor(t *testing.T) {
 		{"io_uring below an overlay", testRingBelowOverlay},
 		{"overlay, upper layer", testOverlayUpper},
 		{"overlay, lower layer", testOverlayLower},
+		{"overlay, copy-up is waited for", testCopyUpIsWaitedFor},
 		{"overlay, watched below", testOverlayWatchedBelow},
 	}
 	for _, mode := range workingModes(t) {

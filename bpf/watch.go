@@ -226,30 +226,6 @@ func (s *Sensor) unlock(placement uint64) {
 	}
 }
 
-// copiedUp enrols the new backing inode of an overlay file.
-func (s *Sensor) copiedUp(placement uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.byPlacement[placement]
-	if w == nil || s.closed {
-		return
-	}
-	// What the open passes that is watched already counts as found.
-	request := lsmEnrolment{Placement: placement, Op: enrolAdd}
-	if w.follow {
-		request.Flags = watchFollowed
-	}
-	again, result, err := s.enrol(w.pin, request)
-	if err != nil {
-		return // the overlay inode is still watched; only the host's side isn't
-	}
-	w.inodes = max(w.inodes, result.Done) + 1 // the lower inode is to be swept
-	old := w.pin
-	w.pin = again
-	w.follow = w.follow && s.lock(w) == nil
-	_ = old.Close()
-}
-
 // Placement returns the id under which the inode is watched.
 func (w *Watch) Placement() uint64 { return w.placement }
 
@@ -279,6 +255,7 @@ func (s *Sensor) unwatch(w *Watch) error {
 	delete(s.watches, w)
 	if w.placement != 0 && !w.second {
 		delete(s.byPlacement, w.placement)
+		s.copies.forget(w.placement)
 		if result.Done < w.inodes {
 			err = errors.Join(err, s.sweep(w.placement))
 		}

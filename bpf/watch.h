@@ -156,8 +156,10 @@ static __noinline int enrol_inode(struct inode *inode, struct file *file)
 		watch_again(w, file);
 	else if (watch_add(inode, file))
 		enrol.failed++;
-	else
+	else {
 		enrol.done++;
+		enrol.added++;
+	}
 	return 0;
 }
 
