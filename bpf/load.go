@@ -139,12 +139,10 @@ func setConstants(spec *ebpf.CollectionSpec, kernel *btf.Spec, mode Mode, o Opti
 		}
 		return nil
 	}
-	ring := uint64(spec.Maps["events"].MaxEntries)
 	return errors.Join(
 		set("may_probe", !locked),
 		set("report_exempt", o.ReportExempt),
 		set("repeat_interval", uint64(o.RepeatInterval)),
-		set("ring_full_for_repeats", ring/4*3),
 		set("link_seed", rand.Uint64()),
 		set("xattr_moved", xattr == 6),
 		set("moved", unlink == 4),
