@@ -135,6 +135,17 @@ func (s *Sensor) Flush() error {
 	return nil
 }
 
+// SignOfLife says to the process that takes over what is pinned that until now
+// everything was read and accounted for: see [Resumed].Since. Reading does so too,
+// at each ErrFlushed; this is for when nothing happens.
+func (s *Sensor) SignOfLife() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.signOfLife()
+	}
+}
+
 // signOfLife notes the time for whoever comes after this process.
 func (s *Sensor) signOfLife() {
 	var ts unix.Timespec
