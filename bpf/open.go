@@ -111,9 +111,11 @@ func openMode(mode Mode, o Options) (*Sensor, error) {
 	if err := s.load(spec, left); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if s.links, err = attachAll(spec, s.coll.Programs); err != nil {
+	links, nowhere, err := attachAll(spec, s.coll.Programs)
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.links, s.absent = links, append(s.absent, nowhere...)
 	if err := s.activate(left); err != nil {
 		return nil, errors.Join(err, s.abandon(left))
 	}
