@@ -76,6 +76,9 @@ func TestAttachWithoutAPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := prepare(); err != nil {
+		t.Fatal(err)
+	}
 	spec, _, err := specOf(mode, o)
 	if err != nil {
 		t.Fatal(err)
