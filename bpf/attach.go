@@ -6,17 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
-// attachAll attaches every program; after an error none is. file_open comes
-// last: it is what enrols, so that what it lets in, all others see.
-func attachAll(spec *ebpf.CollectionSpec, programs map[string]*ebpf.Program) (map[string]link.Link, error) {
+// attachAll attaches every program, and names those that this kernel has no place
+// for: a function can be among its types and still be closed to tracing, as one
+// that is inlined or not to be probed. After any other error none is attached, and
+// so without file_open, which comes last: it is what enrols, so that what it lets
+// in, all others see.
+func attachAll(spec *ebpf.CollectionSpec, programs map[string]*ebpf.Program) (attached map[string]link.Link, absent []string, err error) {
 	names := slices.Sorted(maps.Keys(programs))
 	if i := slices.Index(names, "file_open"); i >= 0 {
 		names = append(slices.Delete(names, i, i+1), "file_open")
@@ -24,13 +29,28 @@ func attachAll(spec *ebpf.CollectionSpec, programs map[string]*ebpf.Program) (ma
 	links := make(map[string]link.Link, len(names))
 	for _, name := range names {
 		l, err := attach(spec.Programs[name], programs[name])
+		if name != "file_open" && noPlace(err) {
+			absent = append(absent, name)
+			continue
+		}
 		if err != nil {
-			return nil, errors.Join(explain("attach "+name, err), closeLinks(links))
+			return nil, nil, errors.Join(explain("attach "+name, err), closeLinks(links))
 		}
 		links[name] = l
 	}
-	return links, nil
+	return links, absent, nil
 }
+
+// noPlace says whether an error is the kernel's for a function that can't be
+// attached to, and not for all of them.
+func noPlace(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, ebpf.ErrNotSupported) ||
+		errors.Is(err, unix.EINVAL) || errors.Is(err, enotsupp)
+}
+
+// enotsupp is the kernel's ENOTSUPP (include/linux/errno.h), of a trampoline that
+// the architecture has none for; user space has no name for it.
+const enotsupp = unix.Errno(524)
 
 func attach(spec *ebpf.ProgramSpec, program *ebpf.Program) (link.Link, error) {
 	switch {

@@ -1,5 +1,7 @@
 package bpf
 
+import "strings"
+
 // KindSupport says whether a sensor sees a kind of touch. Note says why not, or
 // what of it is not seen.
 type KindSupport struct {
@@ -14,6 +16,9 @@ const (
 	noteDenied   = "refused by the file's mode: needs the recon tier in the lsm or fentry mode"
 	noteLockdown = "not under lockdown=confidentiality: the link's target can't be read"
 	noteExdev    = "refused across mounts (EXDEV): before the token is met"
+	noteOutcome  = "a kprobe has no result: what was refused is told as allowed"
+	noteBelow    = "a kprobe counts an overlay file's handle twice: the file below it too"
+	noteFlags    = "since Linux 6.17 a kprobe takes FS_IOC_GETFLAGS for a stat"
 	noteMoved    = "moved by mount(2) with MS_MOVE: only what is mounted over is seen"
 )
 
@@ -45,9 +50,25 @@ func CoverageOf(mode Mode, tier Tier) []KindSupport {
 		case KindMount:
 			s.Note = noteMoved
 		}
+		if note := limitOfKprobes(k); mode == ModeKprobe && note != "" {
+			s.Note = strings.TrimPrefix(s.Note+"; "+note, "; ")
+		}
 		all = append(all, s)
 	}
 	return all
+}
+
+// limitOfKprobes is what a kprobe tells of a kind that isn't so.
+func limitOfKprobes(k Kind) string {
+	switch k {
+	case KindSetattr, KindLink, KindRename, KindUnlink:
+		return noteOutcome
+	case KindHandle:
+		return noteBelow
+	case KindStat:
+		return noteFlags
+	}
+	return ""
 }
 
 // programsOf are the programs that see a kind, one of them at least in part.

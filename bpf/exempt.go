@@ -61,6 +61,7 @@ func (s *Sensor) forgetSettings() error {
 			errs = append(errs, m.Delete(key))
 		}
 	}
+	errs = append(errs, s.countNames())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("earlier settings: %w", err)
 	}
@@ -86,7 +87,7 @@ func (s *Sensor) WatchName(name string) error {
 		}
 	}
 	s.names[name]++
-	return nil
+	return s.countNames()
 }
 
 // ForgetName takes back one WatchName.
@@ -103,6 +104,14 @@ func (s *Sensor) ForgetName(name string) error {
 	delete(s.names, name)
 	if err := s.coll.Maps["names"].Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("forget name %q: %w", name, err)
+	}
+	return s.countNames()
+}
+
+// countNames tells the programs whether to look at symbolic links at all.
+func (s *Sensor) countNames() error {
+	if err := s.coll.Variables["watched_names"].Set(uint32(len(s.names))); err != nil { //nolint:gosec // 1024 at most
+		return fmt.Errorf("number of names: %w", err)
 	}
 	return nil
 }

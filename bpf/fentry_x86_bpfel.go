@@ -20,6 +20,7 @@ const (
 	fentryMapCounts                     = "counts"
 	fentryMapEvents                     = "events"
 	fentryMapExemptCgroups              = "exempt_cgroups"
+	fentryMapLinks                      = "links"
 	fentryMapNames                      = "names"
 	fentryMapOpens                      = "opens"
 	fentryMapPending                    = "pending"
@@ -67,6 +68,8 @@ const (
 	fentryVarFilter                     = "filter"
 	fentryVarGeneration                 = "generation"
 	fentryVarKindOfSyscall              = "kind_of_syscall"
+	fentryVarLinkSeed                   = "link_seed"
+	fentryVarLostCopyUps                = "lost_copy_ups"
 	fentryVarLostRingFull               = "lost_ring_full"
 	fentryVarMayProbe                   = "may_probe"
 	fentryVarMoved                      = "moved"
@@ -77,6 +80,7 @@ const (
 	fentryVarUnusedAccount              = "unused_account"
 	fentryVarUnusedCount                = "unused_count"
 	fentryVarUnusedEvent                = "unused_event"
+	fentryVarWatchedNames               = "watched_names"
 	fentryVarXattrMoved                 = "xattr_moved"
 )
 
@@ -167,6 +171,7 @@ type fentryMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	ExemptCgroups *ebpf.MapSpec `ebpf:"exempt_cgroups"`
+	Links         *ebpf.MapSpec `ebpf:"links"`
 	Names         *ebpf.MapSpec `ebpf:"names"`
 	Opens         *ebpf.MapSpec `ebpf:"opens"`
 	Pending       *ebpf.MapSpec `ebpf:"pending"`
@@ -185,6 +190,8 @@ type fentryVariableSpecs struct {
 	Filter             *ebpf.VariableSpec `ebpf:"filter"`
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
 	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
+	LinkSeed           *ebpf.VariableSpec `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.VariableSpec `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
 	Moved              *ebpf.VariableSpec `ebpf:"moved"`
@@ -195,6 +202,7 @@ type fentryVariableSpecs struct {
 	UnusedAccount      *ebpf.VariableSpec `ebpf:"unused_account"`
 	UnusedCount        *ebpf.VariableSpec `ebpf:"unused_count"`
 	UnusedEvent        *ebpf.VariableSpec `ebpf:"unused_event"`
+	WatchedNames       *ebpf.VariableSpec `ebpf:"watched_names"`
 	XattrMoved         *ebpf.VariableSpec `ebpf:"xattr_moved"`
 }
 
@@ -222,6 +230,7 @@ type fentryMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	Events        *ebpf.Map `ebpf:"events"`
 	ExemptCgroups *ebpf.Map `ebpf:"exempt_cgroups"`
+	Links         *ebpf.Map `ebpf:"links"`
 	Names         *ebpf.Map `ebpf:"names"`
 	Opens         *ebpf.Map `ebpf:"opens"`
 	Pending       *ebpf.Map `ebpf:"pending"`
@@ -236,6 +245,7 @@ func (m *fentryMaps) Close() error {
 		m.Counts,
 		m.Events,
 		m.ExemptCgroups,
+		m.Links,
 		m.Names,
 		m.Opens,
 		m.Pending,
@@ -255,6 +265,8 @@ type fentryVariables struct {
 	Filter             *ebpf.Variable `ebpf:"filter"`
 	Generation         *ebpf.Variable `ebpf:"generation"`
 	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
+	LinkSeed           *ebpf.Variable `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.Variable `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
 	Moved              *ebpf.Variable `ebpf:"moved"`
@@ -265,6 +277,7 @@ type fentryVariables struct {
 	UnusedAccount      *ebpf.Variable `ebpf:"unused_account"`
 	UnusedCount        *ebpf.Variable `ebpf:"unused_count"`
 	UnusedEvent        *ebpf.Variable `ebpf:"unused_event"`
+	WatchedNames       *ebpf.Variable `ebpf:"watched_names"`
 	XattrMoved         *ebpf.Variable `ebpf:"xattr_moved"`
 }
 

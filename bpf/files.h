@@ -53,7 +53,7 @@ static __noinline int used(struct inode *inode, struct file *file, int mask)
 	}
 	if (!counts_as(&t, inode, file, KIND_READ + ((__u32)mask / MAY_WRITE & 1) * (WRITING + 1)))
 		return 0;
-	if (!f && has_opened(&t) && !close_is_seen(inode))
+	if (!f && has_opened(&t) && !close_is_seen(&t, inode))
 		return 0;
 	report(&t, file, USE_D_PATH);
 	if (t.kind == KIND_LIST && !f) {

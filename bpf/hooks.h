@@ -166,14 +166,16 @@ ENTRY(notify_change)
 	__u32 valid = LOAD(attr, ia_valid);
 
 	if (!(valid & ATTR_OPEN) && (valid & (ATTR_FORCE | ATTR_SIZE)) != ATTR_FORCE)
-		AWAIT(inode_of(dentry), KIND_SETATTR | WRITING);
+		AWAIT(inode_of(dentry), KIND_SETATTR | WRITING, dentry);
 	return 0;
 }
 
 #if HAVE_EXIT
 EXIT(notify_change)
 {
-	came_about(KIND_SETATTR, moved ? RESULT(ctx, 5) : RESULT(ctx, 4), NULL);
+	struct dentry *dentry = moved ? ARG(ctx, 2) : ARG(ctx, 1);
+
+	came_about(KIND_SETATTR, ADDRESS(dentry), moved ? RESULT(ctx, 5) : RESULT(ctx, 4), NULL);
 	return 0;
 }
 #endif
@@ -188,6 +190,7 @@ EXIT(vfs_link)
 }
 
 #include "names.h"
+#include "symlinks.h"
 #include "mounts.h"
 
 #endif /* BEESTING_HOOKS_H */

@@ -20,6 +20,7 @@ const (
 	kprobeMapCounts                 = "counts"
 	kprobeMapEvents                 = "events"
 	kprobeMapExemptCgroups          = "exempt_cgroups"
+	kprobeMapLinks                  = "links"
 	kprobeMapNames                  = "names"
 	kprobeMapOpens                  = "opens"
 	kprobeMapRepeats                = "repeats"
@@ -60,6 +61,8 @@ const (
 	kprobeVarFilter                 = "filter"
 	kprobeVarGeneration             = "generation"
 	kprobeVarKindOfSyscall          = "kind_of_syscall"
+	kprobeVarLinkSeed               = "link_seed"
+	kprobeVarLostCopyUps            = "lost_copy_ups"
 	kprobeVarLostRingFull           = "lost_ring_full"
 	kprobeVarMayProbe               = "may_probe"
 	kprobeVarMoved                  = "moved"
@@ -70,6 +73,7 @@ const (
 	kprobeVarUnusedAccount          = "unused_account"
 	kprobeVarUnusedCount            = "unused_count"
 	kprobeVarUnusedEvent            = "unused_event"
+	kprobeVarWatchedNames           = "watched_names"
 	kprobeVarXattrMoved             = "xattr_moved"
 )
 
@@ -154,6 +158,7 @@ type kprobeMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	ExemptCgroups *ebpf.MapSpec `ebpf:"exempt_cgroups"`
+	Links         *ebpf.MapSpec `ebpf:"links"`
 	Names         *ebpf.MapSpec `ebpf:"names"`
 	Opens         *ebpf.MapSpec `ebpf:"opens"`
 	Repeats       *ebpf.MapSpec `ebpf:"repeats"`
@@ -171,6 +176,8 @@ type kprobeVariableSpecs struct {
 	Filter             *ebpf.VariableSpec `ebpf:"filter"`
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
 	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
+	LinkSeed           *ebpf.VariableSpec `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.VariableSpec `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
 	Moved              *ebpf.VariableSpec `ebpf:"moved"`
@@ -181,6 +188,7 @@ type kprobeVariableSpecs struct {
 	UnusedAccount      *ebpf.VariableSpec `ebpf:"unused_account"`
 	UnusedCount        *ebpf.VariableSpec `ebpf:"unused_count"`
 	UnusedEvent        *ebpf.VariableSpec `ebpf:"unused_event"`
+	WatchedNames       *ebpf.VariableSpec `ebpf:"watched_names"`
 	XattrMoved         *ebpf.VariableSpec `ebpf:"xattr_moved"`
 }
 
@@ -208,6 +216,7 @@ type kprobeMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	Events        *ebpf.Map `ebpf:"events"`
 	ExemptCgroups *ebpf.Map `ebpf:"exempt_cgroups"`
+	Links         *ebpf.Map `ebpf:"links"`
 	Names         *ebpf.Map `ebpf:"names"`
 	Opens         *ebpf.Map `ebpf:"opens"`
 	Repeats       *ebpf.Map `ebpf:"repeats"`
@@ -221,6 +230,7 @@ func (m *kprobeMaps) Close() error {
 		m.Counts,
 		m.Events,
 		m.ExemptCgroups,
+		m.Links,
 		m.Names,
 		m.Opens,
 		m.Repeats,
@@ -239,6 +249,8 @@ type kprobeVariables struct {
 	Filter             *ebpf.Variable `ebpf:"filter"`
 	Generation         *ebpf.Variable `ebpf:"generation"`
 	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
+	LinkSeed           *ebpf.Variable `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.Variable `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
 	Moved              *ebpf.Variable `ebpf:"moved"`
@@ -249,6 +261,7 @@ type kprobeVariables struct {
 	UnusedAccount      *ebpf.Variable `ebpf:"unused_account"`
 	UnusedCount        *ebpf.Variable `ebpf:"unused_count"`
 	UnusedEvent        *ebpf.Variable `ebpf:"unused_event"`
+	WatchedNames       *ebpf.Variable `ebpf:"watched_names"`
 	XattrMoved         *ebpf.Variable `ebpf:"xattr_moved"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"math/rand/v2"
 	"os"
 	"slices"
 
@@ -138,21 +139,26 @@ func setConstants(spec *ebpf.CollectionSpec, kernel *btf.Spec, mode Mode, o Opti
 		}
 		return nil
 	}
-	ring := uint64(spec.Maps["events"].MaxEntries)
 	return errors.Join(
 		set("may_probe", !locked),
 		set("report_exempt", o.ReportExempt),
 		set("repeat_interval", uint64(o.RepeatInterval)),
-		set("ring_full_for_repeats", ring/4*3),
+		set("link_seed", rand.Uint64()),
 		set("xattr_moved", xattr == 6),
 		set("moved", unlink == 4),
 		set("kind_of_syscall", kinds),
 	)
 }
 
-// fileSetattr is file_setattr(2) of 6.17, on every architecture
-// (scripts/syscall.tbl).
-const fileSetattr = 469
+// Numbers that are the same on every architecture (scripts/syscall.tbl):
+// setxattrat(2), getxattrat(2) and removexattrat(2) of 6.13, file_setattr(2) of
+// 6.17.
+const (
+	setxattrat    = 463
+	getxattrat    = 464
+	removexattrat = 466
+	fileSetattr   = 469
+)
 
 // kindsBySyscall names the kinds that only the system call tells apart.
 func kindsBySyscall() map[int]Kind {
@@ -163,6 +169,7 @@ func kindsBySyscall() map[int]Kind {
 		unix.SYS_GETXATTR: KindXattr, unix.SYS_LGETXATTR: KindXattr, unix.SYS_FGETXATTR: KindXattr,
 		unix.SYS_SETXATTR: KindXattr, unix.SYS_LSETXATTR: KindXattr, unix.SYS_FSETXATTR: KindXattr,
 		unix.SYS_REMOVEXATTR: KindXattr, unix.SYS_LREMOVEXATTR: KindXattr, unix.SYS_FREMOVEXATTR: KindXattr,
+		setxattrat: KindXattr, getxattrat: KindXattr, removexattrat: KindXattr,
 		unix.SYS_TRUNCATE: KindSetattr,
 		// What opens a path without naming it so.
 		unix.SYS_OPEN_TREE: KindMount,

@@ -36,7 +36,7 @@ type lsmEnrolment struct {
 	Flags     uint32
 	Done      uint32
 	Failed    uint32
-	Unused    uint32
+	Added     uint32
 }
 
 type lsmEvent struct {
@@ -131,6 +131,7 @@ type lsmWatch struct {
 	_          structs.HostLayout
 	Placement  uint64
 	Ino        uint64
+	Creds      uint64
 	Dev        uint32
 	Generation uint32
 	Flags      uint32
@@ -147,6 +148,7 @@ const (
 	lsmMapCounts                     = "counts"
 	lsmMapEvents                     = "events"
 	lsmMapExemptCgroups              = "exempt_cgroups"
+	lsmMapLinks                      = "links"
 	lsmMapNames                      = "names"
 	lsmMapOpens                      = "opens"
 	lsmMapPending                    = "pending"
@@ -194,6 +196,8 @@ const (
 	lsmVarFilter                     = "filter"
 	lsmVarGeneration                 = "generation"
 	lsmVarKindOfSyscall              = "kind_of_syscall"
+	lsmVarLinkSeed                   = "link_seed"
+	lsmVarLostCopyUps                = "lost_copy_ups"
 	lsmVarLostRingFull               = "lost_ring_full"
 	lsmVarMayProbe                   = "may_probe"
 	lsmVarMoved                      = "moved"
@@ -204,6 +208,7 @@ const (
 	lsmVarUnusedAccount              = "unused_account"
 	lsmVarUnusedCount                = "unused_count"
 	lsmVarUnusedEvent                = "unused_event"
+	lsmVarWatchedNames               = "watched_names"
 	lsmVarXattrMoved                 = "xattr_moved"
 )
 
@@ -294,6 +299,7 @@ type lsmMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	ExemptCgroups *ebpf.MapSpec `ebpf:"exempt_cgroups"`
+	Links         *ebpf.MapSpec `ebpf:"links"`
 	Names         *ebpf.MapSpec `ebpf:"names"`
 	Opens         *ebpf.MapSpec `ebpf:"opens"`
 	Pending       *ebpf.MapSpec `ebpf:"pending"`
@@ -312,6 +318,8 @@ type lsmVariableSpecs struct {
 	Filter             *ebpf.VariableSpec `ebpf:"filter"`
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
 	KindOfSyscall      *ebpf.VariableSpec `ebpf:"kind_of_syscall"`
+	LinkSeed           *ebpf.VariableSpec `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.VariableSpec `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.VariableSpec `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.VariableSpec `ebpf:"may_probe"`
 	Moved              *ebpf.VariableSpec `ebpf:"moved"`
@@ -322,6 +330,7 @@ type lsmVariableSpecs struct {
 	UnusedAccount      *ebpf.VariableSpec `ebpf:"unused_account"`
 	UnusedCount        *ebpf.VariableSpec `ebpf:"unused_count"`
 	UnusedEvent        *ebpf.VariableSpec `ebpf:"unused_event"`
+	WatchedNames       *ebpf.VariableSpec `ebpf:"watched_names"`
 	XattrMoved         *ebpf.VariableSpec `ebpf:"xattr_moved"`
 }
 
@@ -349,6 +358,7 @@ type lsmMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	Events        *ebpf.Map `ebpf:"events"`
 	ExemptCgroups *ebpf.Map `ebpf:"exempt_cgroups"`
+	Links         *ebpf.Map `ebpf:"links"`
 	Names         *ebpf.Map `ebpf:"names"`
 	Opens         *ebpf.Map `ebpf:"opens"`
 	Pending       *ebpf.Map `ebpf:"pending"`
@@ -363,6 +373,7 @@ func (m *lsmMaps) Close() error {
 		m.Counts,
 		m.Events,
 		m.ExemptCgroups,
+		m.Links,
 		m.Names,
 		m.Opens,
 		m.Pending,
@@ -382,6 +393,8 @@ type lsmVariables struct {
 	Filter             *ebpf.Variable `ebpf:"filter"`
 	Generation         *ebpf.Variable `ebpf:"generation"`
 	KindOfSyscall      *ebpf.Variable `ebpf:"kind_of_syscall"`
+	LinkSeed           *ebpf.Variable `ebpf:"link_seed"`
+	LostCopyUps        *ebpf.Variable `ebpf:"lost_copy_ups"`
 	LostRingFull       *ebpf.Variable `ebpf:"lost_ring_full"`
 	MayProbe           *ebpf.Variable `ebpf:"may_probe"`
 	Moved              *ebpf.Variable `ebpf:"moved"`
@@ -392,6 +405,7 @@ type lsmVariables struct {
 	UnusedAccount      *ebpf.Variable `ebpf:"unused_account"`
 	UnusedCount        *ebpf.Variable `ebpf:"unused_count"`
 	UnusedEvent        *ebpf.Variable `ebpf:"unused_event"`
+	WatchedNames       *ebpf.Variable `ebpf:"watched_names"`
 	XattrMoved         *ebpf.Variable `ebpf:"xattr_moved"`
 }
 

@@ -67,6 +67,9 @@ struct {
 	__type(value, __u32);
 } names SEC(".maps");
 
+/* How many names there are. */
+volatile __u32 watched_names = 0;
+
 /* Who the agent is: first by its pid namespace and pid, then for good. */
 struct identity {
 	__u64 ns_dev, ns_ino, start_time;
@@ -85,6 +88,8 @@ volatile __u64 alive = 0;
 
 /* Events lost because the ring had no room. */
 volatile __u64 lost_ring_full = 0;
+/* Those of them that said that a file is being copied up. */
+volatile __u64 lost_copy_ups = 0;
 
 /*
  * How many watched inodes have addresses that hash to a slot: zero, as for
@@ -99,6 +104,9 @@ const volatile __u64 repeat_interval = 1000000000;
 
 /* What of the ring is left to first touches, in bytes. */
 const volatile __u64 ring_full_for_repeats = 3 << 20;
+
+/* Chosen by the loader, see symlinks.h. */
+const volatile __u64 link_seed = 0;
 
 /* Functions that got another first argument with id mapped mounts (5.12 and later). */
 const volatile bool xattr_moved = true;

@@ -245,6 +245,16 @@ type Resumed struct {
 	Since time.Duration
 	// Placements are those that were being watched.
 	Placements int
+	// Kept are the maps that have another size than the options ask for, by name:
+	// a map can't be resized. They get the new one when nothing is pinned.
+	Kept []KeptSize
+}
+
+// KeptSize is the size of a map: in bytes for the ring, which is called events, in
+// entries for the others.
+type KeptSize struct {
+	Map          string
+	Size, Wanted uint32
 }
 
 // Stats are counters since Open.

@@ -47,36 +47,45 @@ ENTRY(clone_mnt)
 /* Overlayfs encodes the backing inode on the way, as the same caller. */
 ENTRY(exportfs_encode_inode_fh)
 {
-	AWAIT((struct inode *)ARG(ctx, 1), KIND_HANDLE);
+	struct inode *inode = ARG(ctx, 1);
+
+	AWAIT(inode, KIND_HANDLE, inode);
 	return 0;
 }
 
 #if HAVE_EXIT
 EXIT(exportfs_encode_inode_fh)
 {
-	came_about(KIND_HANDLE, 0, NULL);
+	struct inode *inode = ARG(ctx, 1);
+
+	came_about(KIND_HANDLE, ADDRESS(inode), 0, NULL);
 	return 0;
 }
 #endif
 
-/* An overlay file gets another backing inode; the agent has to enrol that. */
+/*
+ * An overlay file is about to get another backing inode, which the agent has to
+ * enrol when it is there: the hook is called before the copying.
+ */
 HOOK(inode_copy_up)
 {
 	struct inode *inode = inode_of(ARG(ctx, 1));
 	struct touch t = {};
+	struct watch *w;
 	struct event *e;
 
 	if (!maybe_watched(inode) || active != generation)
 		return 0;
-	if (watch_find(inode)) {
-		struct watch *w = watch_find(inode);
-
-		if (!w || !w->placement)
-			return 0;
-		t.placement = w->placement;
-		e = new_event(&t); /* of kind 0 */
-		if (e)
-			bpf_ringbuf_submit(e, 0);
+	w = watch_find(inode);
+	if (!w || !w->placement)
+		return 0;
+	t.placement = w->placement;
+	e = new_event(&t); /* of kind 0 */
+	if (e) {
+		bpf_ringbuf_submit(e, 0);
+	} else {
+		__sync_fetch_and_add(&lost_copy_ups, 1);
+		__sync_fetch_and_add(&lost_ring_full, 1);
 	}
 	return 0;
 }

@@ -3,30 +3,47 @@
 #define BEESTING_NAMES_H
 
 /*
- * Names of watched inodes: renamed, removed, pointed at. The vfs_* functions
+ * Names of watched inodes: renamed, removed. The vfs_* functions
  * rather than the LSM's hooks: their results are known, and they are also
  * called for the inode that a bind mount covers, where they fail with EBUSY.
  */
 
 ENTRY(vfs_unlink)
 {
-	struct inode *inode = moved ? inode_of(ARG(ctx, 3)) : inode_of(ARG(ctx, 2));
+	struct dentry *dentry = moved ? ARG(ctx, 3) : ARG(ctx, 2);
 
-	AWAIT(inode, KIND_UNLINK | WRITING | BY_NAME);
+	AWAIT(inode_of(dentry), KIND_UNLINK | WRITING | BY_NAME, dentry);
 	return 0;
+}
+
+/*
+ * Since 5.12 the arguments are in a struct, which 5.10 got later (5.10.220);
+ * before that there were six. A branch on what the kernel's types have is dropped
+ * before the verifier looks at it.
+ */
+static __always_inline struct dentry *renamed_from(void *ctx)
+{
+	struct renamedata *rd = ARG(ctx, 1);
+
+	return bpf_core_type_exists(struct renamedata) ? LOAD(rd, old_dentry) : ARG(ctx, 2);
+}
+
+static __always_inline struct dentry *renamed_to(void *ctx)
+{
+	struct renamedata *rd = ARG(ctx, 1);
+
+	return bpf_core_type_exists(struct renamedata) ? LOAD(rd, new_dentry) : ARG(ctx, 4);
 }
 
 ENTRY(vfs_rename)
 {
-	struct renamedata *rd = ARG(ctx, 1);
-	struct inode *inode = inode_of(LOAD(rd, old_dentry));
-
-	struct dentry *to = LOAD(rd, new_dentry);
+	struct dentry *from = renamed_from(ctx), *to = renamed_to(ctx);
+	struct inode *inode = inode_of(from);
 
 	if (!maybe_watched(inode)) /* perhaps it is replaced by another */
 		inode = inode_of(to);
 #if HAVE_EXIT
-	AWAIT(inode, KIND_RENAME | WRITING | BY_NAME);
+	AWAIT(inode, KIND_RENAME | WRITING | BY_NAME, from);
 #else
 	touched(inode, NULL, KIND_RENAME | WRITING | BY_NAME, 0, LOAD(to, d_name.name));
 #endif
@@ -36,70 +53,22 @@ ENTRY(vfs_rename)
 #if HAVE_EXIT
 EXIT(vfs_unlink)
 {
-	came_about(KIND_UNLINK, moved ? RESULT(ctx, 5) : RESULT(ctx, 4), NULL);
+	struct dentry *dentry = moved ? ARG(ctx, 3) : ARG(ctx, 2);
+
+	came_about(KIND_UNLINK, ADDRESS(dentry), moved ? RESULT(ctx, 5) : RESULT(ctx, 4), NULL);
 	return 0;
 }
 
 EXIT(vfs_rename)
 {
-	struct renamedata *rd = ARG(ctx, 1);
-	long err = RESULT(ctx, 2);
-	/* The new name: the file has it by now, unless it was refused. */
-	struct dentry *dentry = err ? LOAD(rd, new_dentry) : LOAD(rd, old_dentry);
+	struct dentry *from = renamed_from(ctx), *to = renamed_to(ctx), *last;
+	long err = bpf_core_type_exists(struct renamedata) ? RESULT(ctx, 2) : RESULT(ctx, 7);
 
-	came_about(KIND_RENAME, err, dentry ? LOAD(dentry, d_name.name) : NULL);
+	/* The new name: the file has it by now, unless it was refused. */
+	last = err ? to : from;
+	came_about(KIND_RENAME, ADDRESS(from), err, last ? LOAD(last, d_name.name) : NULL);
 	return 0;
 }
 #endif
-
-/*
- * A symbolic link is made of a string; whether that leads to a token only user
- * space can find out. It is asked when the last component is a token's name.
- * Not under lockdown=confidentiality, where the string can't be read.
- */
-static __noinline int linked(const char *target, struct path *dir)
-{
-	char name[NAME_LEN] = {};
-	struct event *e;
-	struct touch t = {};
-	__u32 cut, last = 0;
-	long n;
-
-	if (active != generation || is_self())
-		return 0;
-	t.kind = KIND_SYMLINK;
-	t.now = bpf_ktime_get_boot_ns();
-	e = new_event(&t);
-	if (!e) {
-		__sync_fetch_and_add(&lost_ring_full, 1);
-		return 0;
-	}
-	add_detail(e, target);
-	for (__u32 i = 0; i < DETAIL_MAX - 1; i++) {
-		if (i >= e->detail_len)
-			break;
-		if (e->detail[i] == '/')
-			last = i + 1;
-	}
-	n = bpf_probe_read_kernel_str(name, sizeof(name), target + last);
-	if (n <= 1 || !bpf_map_lookup_elem(&names, name)) {
-		bpf_ringbuf_discard(e, 0);
-		return 0;
-	}
-	e->total = 1;
-	add_actor(e, false);
-	e->bits &= ~(CWD_REVERSED | CWD_CUT | CWD_MISSING);
-	e->cwd_len = walk(e->cwd, CWD_MAX, CURRENT(), dir, &cut);
-	e->bits |= CWD_REVERSED | cut * CWD_CUT;
-	bpf_ringbuf_submit(e, 0);
-	return 0;
-}
-
-HOOK(path_symlink)
-{
-	if (may_probe)
-		linked(ARG(ctx, 3), ARG(ctx, 1));
-	return 0;
-}
 
 #endif /* BEESTING_NAMES_H */

@@ -111,12 +111,15 @@ func openMode(mode Mode, o Options) (*Sensor, error) {
 	if err := s.load(spec, left); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if s.links, err = attachAll(spec, s.coll.Programs); err != nil {
+	links, nowhere, err := attachAll(spec, s.coll.Programs)
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.links, s.absent = links, append(s.absent, nowhere...)
 	if err := s.activate(left); err != nil {
 		return nil, errors.Join(err, s.abandon(left))
 	}
+	s.followCopyUps()
 	return s, nil
 }
 
@@ -124,8 +127,16 @@ func openMode(mode Mode, o Options) (*Sensor, error) {
 // where there are any.
 func (s *Sensor) load(spec *ebpf.CollectionSpec, left *leftover) error {
 	s.generation = left.generation() + 1
+	if s.pins != nil {
+		s.generation = max(s.generation, s.pins.last+1)
+	}
 	if err := spec.Variables["generation"].Set(s.generation); err != nil {
 		return fmt.Errorf("constant generation: %w", err)
+	}
+	// Of the ring that there is: an earlier process' has another size perhaps.
+	forRepeats := uint64(spec.Maps["events"].MaxEntries) / 4 * 3
+	if err := spec.Variables["ring_full_for_repeats"].Set(forRepeats); err != nil {
+		return fmt.Errorf("constant ring_full_for_repeats: %w", err)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: left.replacements()})
 	if err != nil {

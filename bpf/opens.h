@@ -12,16 +12,21 @@
 /*
  * Whether the last close of the file will be seen: if the agent holds a lock on
  * the inode (FollowOpens), so that the kernel has to look for the file's own
- * locks then (locks_remove_file), and a trace point lies on that way only.
+ * locks then (locks_remove_file), and a trace point lies on that way only. Any
+ * lock leads there, but one of somebody else's can be gone before the close.
  */
-static __always_inline bool close_is_seen(struct inode *inode)
+static __always_inline bool close_is_seen(struct touch *t, struct inode *inode)
 {
 	struct file_lock_context *locks = LOAD(inode, i_flctx);
 
-	return locks && (void *)LOAD(locks, flc_posix.next) != (void *)PATH_OF(locks, flc_posix);
+	return t->watch & WATCH_FOLLOWED && locks && (void *)LOAD(locks, flc_posix.next) != (void *)PATH_OF(locks, flc_posix);
 }
 
-/* How many open files of the placement the process has opened: for fstat. */
+/*
+ * How many open files of the placement the process has opened: for fstat. Two
+ * threads that close at once can take it below zero, as the entry can have been
+ * forgotten between: that is none, and the next ones tell a stat too many.
+ */
 static __always_inline void hold(struct open_file *f, int by)
 {
 	struct repeat_key key = {};
@@ -35,7 +40,7 @@ static __always_inline void hold(struct open_file *f, int by)
 		bpf_map_update_elem(&repeats, &key, &fresh, BPF_NOEXIST);
 		r = bpf_map_lookup_elem(&repeats, &key);
 	}
-	if (r && (by > 0 || r->held))
+	if (r && (by > 0 || (__s64)r->held > 0))
 		__sync_fetch_and_add(&r->held, (__u64)(long)by);
 }
 
@@ -67,7 +72,7 @@ static __noinline int opened(struct inode *inode, struct file *file)
 		return 0;
 	}
 	/* The agent drops the lock when it hears of a writer. */
-	seen = !(mode & FMODE_WRITE) && close_is_seen(inode);
+	seen = !(mode & FMODE_WRITE) && close_is_seen(&t, inode);
 	/* Names the open file for user space without telling its address. */
 	if (seen)
 		t.handle = t.now << 8 | (t.pid & 0xff);

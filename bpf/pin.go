@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,10 +20,10 @@ import (
 /*
 What is pinned, under the directory that Options.Pin names:
 
-	v2/maps/NAME        the maps; "bss" holds the variables
-	v2/links/N/NAME     the attached programs of generation N
+	v3/maps/NAME        the maps; "bss" holds the variables
+	v3/links/N/NAME     the attached programs of generation N
 
-2 is the layout (sensor.h). A process that starts loads its own programs over
+3 is the layout (sensor.h). A process that starts loads its own programs over
 the maps it finds and attaches them; they do nothing until the variable `active`
 names their generation. That is set in one store, from which on the earlier
 generation does nothing, and is detached: no touch is missed or seen twice. Maps
@@ -33,6 +35,7 @@ const bpffsMagic = 0xcafe4a11 // BPF_FS_MAGIC, include/uapi/linux/magic.h
 type pins struct {
 	root string // as the options name it
 	dir  string // of this layout
+	last uint32 // the highest generation that has links; 0 if none has
 }
 
 // leftover is what an earlier process pinned. A nil one is nothing.
@@ -41,13 +44,17 @@ type leftover struct {
 	active uint32
 	alive  time.Duration
 	count  int
+	kept   []KeptSize
 }
 
 // pinnedName is the name of a map's file: dots are refused by the file system.
 func pinnedName(name string) string { return strings.TrimPrefix(name, ".") }
 
-// shared says whether generations share a map.
-func shared(name string) bool { return name != ".rodata" }
+// shared says whether generations share a map. Not the constants, nor what lasts
+// for one touch: not every mode has all of those, and nobody misses them.
+func shared(name string) bool {
+	return !slices.Contains([]string{".rodata", "pending", "telling", "links"}, name)
+}
 
 // findPins makes the directory, and looks what is in it. The sizes of maps that
 // are there go before those that the options ask for.
@@ -63,28 +70,68 @@ func findPins(root string, spec *ebpf.CollectionSpec) (*pins, *leftover, error) 
 	if st.Type != bpffsMagic {
 		return nil, nil, errors.Join(fmt.Errorf("pin directory %s: %w", root, ErrNotBPFFS), os.RemoveAll(p.dir))
 	}
+	var err error
+	if p.last, err = lastGeneration(p.dir); err != nil {
+		return nil, nil, err
+	}
+	left, err := p.mapsFor(spec)
+	return p, left, err
+}
+
+// lastGeneration is the highest that has links. It can be another than the active
+// one, if a process ended in the middle of its start.
+func lastGeneration(dir string) (uint32, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, "links"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, fmt.Errorf("pinned programs: %w", err)
+	}
+	var last uint32
+	for _, entry := range entries {
+		if n, err := strconv.ParseUint(entry.Name(), 10, 32); err == nil {
+			last = max(last, uint32(n))
+		}
+	}
+	return last, nil
+}
+
+// mapsFor returns the pinned maps that the programs of spec can go on with. It
+// returns nil if there are none, or not all of them, or others than are wanted:
+// then this start begins anew, as beside another layout.
+func (p *pins) mapsFor(spec *ebpf.CollectionSpec) (*leftover, error) {
 	left := &leftover{maps: map[string]*ebpf.Map{}}
 	for name, m := range spec.Maps {
 		if !shared(name) {
 			continue
 		}
 		found, err := ebpf.LoadPinnedMap(filepath.Join(p.dir, "maps", pinnedName(name)), nil)
-		if errors.Is(err, os.ErrNotExist) {
+		if err == nil {
+			left.maps[name] = found
+			sized := m.Copy()
+			sized.MaxEntries, sized.Flags = found.MaxEntries(), found.Flags()
+			err = sized.Compatible(found)
+		}
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, ebpf.ErrMapIncompatible) {
 			left.close()
-			return p, nil, nil // nothing, or not all: begin anew
+			return nil, nil
 		}
 		if err != nil {
 			left.close()
-			return nil, nil, fmt.Errorf("pinned map %s: %w", name, err)
+			return nil, fmt.Errorf("pinned map %s: %w", name, err)
 		}
-		left.maps[name] = found
-		m.MaxEntries, m.Flags = found.MaxEntries(), found.Flags()
 	}
 	if err := left.read(spec); err != nil {
 		left.close()
-		return nil, nil, err
+		return nil, err
 	}
-	return p, left, nil
+	for name, found := range left.maps {
+		m := spec.Maps[name]
+		if m.MaxEntries != found.MaxEntries() {
+			left.kept = append(left.kept, KeptSize{Map: name, Size: found.MaxEntries(), Wanted: m.MaxEntries})
+		}
+		m.MaxEntries, m.Flags = found.MaxEntries(), found.Flags()
+	}
+	slices.SortFunc(left.kept, func(a, b KeptSize) int { return strings.Compare(a.Map, b.Map) })
+	return left, nil
 }
 
 func offsetOf(spec *ebpf.CollectionSpec, variable string) (int64, error) {
@@ -133,6 +180,7 @@ func (l *leftover) close() {
 	}
 }
 
+// generation is the active one, 0 if there is none.
 func (l *leftover) generation() uint32 {
 	if l == nil {
 		return 0
@@ -151,16 +199,11 @@ func (l *leftover) describe() *Resumed {
 	if l == nil {
 		return nil
 	}
-	return &Resumed{Since: l.alive, Placements: l.count}
+	return &Resumed{Since: l.alive, Placements: l.count, Kept: l.kept}
 }
 
 // keep pins what is not yet, and lets go of every other generation and layout.
 func (p *pins) keep(s *Sensor) error {
-	if s.resumed == nil {
-		if err := p.pinMaps(s.coll); err != nil {
-			return err
-		}
-	}
 	dir := filepath.Join(p.dir, "links", fmt.Sprint(s.generation))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("pin programs: %w", err)
@@ -174,20 +217,26 @@ func (p *pins) keep(s *Sensor) error {
 			return fmt.Errorf("pin program %s: %w", name, err)
 		}
 	}
+	if s.resumed == nil { // last, as this is the end of what an earlier one left
+		if err := p.pinMaps(s.coll); err != nil {
+			return err
+		}
+	}
 	return p.dropOthers(filepath.Base(dir))
 }
 
 func (p *pins) pinMaps(coll *ebpf.Collection) error {
+	// Of a start that got half way, or of others that can't be gone on with. All at
+	// once: who is killed here leaves too few, and not two processes' together.
+	dir := filepath.Join(p.dir, "maps")
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
+		return fmt.Errorf("pin maps: %w", err)
+	}
 	for name, m := range coll.Maps {
 		if !shared(name) {
 			continue
 		}
-		file := filepath.Join(p.dir, "maps", pinnedName(name))
-		// Of a start that got half way; nothing uses it.
-		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("pin map %s: %w", name, err)
-		}
-		if err := m.Pin(file); err != nil {
+		if err := m.Pin(filepath.Join(dir, pinnedName(name))); err != nil {
 			return fmt.Errorf("pin map %s: %w", name, err)
 		}
 	}
@@ -222,8 +271,12 @@ func (s *Sensor) abandon(left *leftover) error {
 	errs := []error{s.coll.Variables["active"].Set(left.generation())}
 	if s.pins != nil {
 		errs = append(errs, os.RemoveAll(filepath.Join(s.pins.dir, "links", fmt.Sprint(s.generation))))
-		if left == nil {
+		switch {
+		case left != nil:
+		case s.pins.last == 0:
 			errs = append(errs, os.RemoveAll(s.pins.dir))
+		default: // earlier programs go on, and these maps aren't theirs
+			errs = append(errs, os.RemoveAll(filepath.Join(s.pins.dir, "maps")))
 		}
 	}
 	s.pins = nil // so that Close detaches

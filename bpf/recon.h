@@ -36,7 +36,7 @@ static __noinline int path_opened(struct inode *inode, struct file *file)
 	f.start_time = t.start_time;
 	f.pid = t.pid;
 	f.kind = KIND_OPEN_PATH;
-	f.counted = close_is_seen(inode);
+	f.counted = close_is_seen(&t, inode);
 	bpf_map_update_elem(&opens, &key, &f, BPF_ANY);
 	if (f.counted)
 		hold(&f, 1);

@@ -14,10 +14,11 @@ struct touch {
 	__u64 now;
 	__u64 handle, open_time, reads, writes;
 	const void *detail;
+	__u64 object; /* what a return is recognised by, see pending.h */
 	__u64 ino;
 	__u64 total;
 	__u32 dev, generation, pid;
-	__u32 file_flags, file_mode, unused;
+	__u32 file_flags, file_mode, watch; /* the flags of the watch */
 	__u16 err;
 	__u8 kind, variant, actor, told;
 };
@@ -82,18 +83,22 @@ static __always_inline int tell(bool d_path)
 	__u64 key = bpf_get_current_pid_tgid();
 	struct touch *t = bpf_map_lookup_elem(&telling, &key);
 	struct event *e = t ? new_event(t) : NULL;
+	int err = -1;
 
-	if (!e) {
+	if (e) {
+		e->total = t->total;
+		e->file_flags = t->file_flags;
+		e->file_mode = t->file_mode;
+		add_detail(e, t->detail);
+		add_actor(e, d_path);
+		bpf_ringbuf_submit(e, 0);
+		err = 0;
+	} else {
 		__sync_fetch_and_add(&lost_ring_full, 1);
-		return -1;
 	}
-	e->total = t->total;
-	e->file_flags = t->file_flags;
-	e->file_mode = t->file_mode;
-	add_detail(e, t->detail);
-	add_actor(e, d_path);
-	bpf_ringbuf_submit(e, 0);
-	return 0;
+	/* Else the next touch, if there is no room for it, would find this one. */
+	bpf_map_delete_elem(&telling, &key);
+	return err;
 }
 
 /*

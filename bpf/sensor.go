@@ -35,6 +35,7 @@ type Sensor struct {
 	resumed      *Resumed
 	reader       *ringbuf.Reader
 	record       ringbuf.Record
+	copies       *copyUps
 
 	decodeErrors atomic.Uint64
 
@@ -102,6 +103,7 @@ func (s *Sensor) Read() (Event, error) {
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
 			s.signOfLife()
+			s.lookForCopyUps()
 			return Event{}, ErrFlushed
 		case err != nil:
 			return Event{}, fmt.Errorf("read event ring: %w", err)
@@ -112,10 +114,13 @@ func (s *Sensor) Read() (Event, error) {
 			s.decodeErrors.Add(1)
 			return Event{}, err
 		case e.Kind == kindCopyUp:
-			s.copiedUp(e.Placement)
+			s.copies.announced(e.Placement)
 			continue
 		case e.Variant == variantWrite && e.Kind == KindOpen, e.Kind == KindLock:
 			s.unlock(e.Placement)
+		}
+		if e.Variant == variantWrite {
+			s.copies.written(e.Placement)
 		}
 		return e, nil
 	}
@@ -128,6 +133,17 @@ func (s *Sensor) Flush() error {
 		return fmt.Errorf("flush event ring: %w", err)
 	}
 	return nil
+}
+
+// SignOfLife says to the process that takes over what is pinned that until now
+// everything was read and accounted for: see [Resumed].Since. Reading does so too,
+// at each ErrFlushed; this is for when nothing happens.
+func (s *Sensor) SignOfLife() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.signOfLife()
+	}
 }
 
 // signOfLife notes the time for whoever comes after this process.
@@ -165,6 +181,7 @@ func (s *Sensor) Stats() (Stats, error) {
 // Close ends Read and lets go of every watched file. Without Options.Pin it
 // detaches the programs. A second Close does nothing.
 func (s *Sensor) Close() error {
+	s.copies.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -10,7 +10,7 @@
 
 #include "tasks.h"
 
-#define LAYOUT 2
+#define LAYOUT 3
 #define EXE_MAX 1024
 #define ARGS_MAX 1024
 #define CWD_MAX 512
@@ -109,6 +109,11 @@ enum actor { ACTOR_ALLOWED = 1, ACTOR_RUNTIME, ACTOR_KUBELET };
 #define WATCH_COVERED 0x200
 /* A directory that tokens are in: only listing it counts. */
 #define WATCH_DIRECTORY 0x400
+/*
+ * The agent's lock is on the inode (FollowOpens), so that closes are seen while
+ * there is one; of an agent that is gone the lock is gone too, and this stays.
+ */
+#define WATCH_FOLLOWED 0x800
 
 /*
  * A watched inode. The key is its address; number, device and generation tell
@@ -118,6 +123,7 @@ enum actor { ACTOR_ALLOWED = 1, ACTOR_RUNTIME, ACTOR_KUBELET };
 struct watch {
 	__u64 placement;
 	__u64 ino;
+	__u64 creds; /* of WATCH_BACKING: the address of the overlay's */
 	__u32 dev, generation;
 	__u32 flags, slot, second_slot, unused;
 };
@@ -146,7 +152,7 @@ struct repeat {
 	__u64 total;
 	__u64 told; /* when the last event was sent */
 	__u64 last;
-	__u64 held; /* kind 0: open files that this process opened */
+	__u64 held; /* kind 0: open files that this process opened; signed */
 };
 
 struct open_file {
@@ -159,27 +165,7 @@ struct open_file {
 	__u8 kind, told, counted, unused;
 };
 
-/*
- * Enrolment. The key of a watch has to be the inode that the hooks will be
- * given, and no system call prints that: st_dev differs from s_dev on btrfs
- * and overlayfs, and an overlay file is two inodes. So the agent opens the
- * file while `enrol` names its thread, and the program takes down every inode
- * that this open passes.
- */
-#define ENROL_ADD 1
-#define ENROL_REMOVE 2
-#define ENROL_CLAIM 3 /* the thread belongs to the agent from now on */
-
-struct enrolment {
-	__u64 placement;
-	__u64 conflict; /* out: the placement that watches the inode already */
-	__u32 tid;	/* as seen in the agent's pid namespace; 0: nobody enrols */
-	__u32 op;
-	__u32 flags;
-	__u32 done;   /* out: inodes added, found or removed */
-	__u32 failed; /* out: inodes for which the map had no room */
-	__u32 unused;
-};
+#include "enrolment.h"
 
 /*
  * Whether kernel and user memory may be read through the probe helpers; the

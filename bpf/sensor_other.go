@@ -83,6 +83,9 @@ func (*Sensor) Tier() Tier { return TierDefault }
 // Resumed returns nothing.
 func (*Sensor) Resumed() (Resumed, bool) { return Resumed{}, false }
 
+// SignOfLife does nothing.
+func (*Sensor) SignOfLife() {}
+
 // Pinned returns false.
 func (*Sensor) Pinned() bool { return false }
 

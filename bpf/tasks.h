@@ -96,6 +96,7 @@ struct css_set {
 struct io_uring_task;
 
 struct task_struct {
+	unsigned int flags;
 	int tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;

@@ -83,7 +83,7 @@ static __noinline int counts_as(struct touch *t, struct inode *inode, struct fil
 	}
 	if (w->flags & WATCH_COVERED && !(how & BY_NAME))
 		return 0;
-	if (w->flags & WATCH_BACKING && by_overlay(file))
+	if (w->flags & WATCH_BACKING && by_overlay(file, w->creds, (how & 0xff) == KIND_ACCESS))
 		return 0; /* the overlay inode above it has been reported */
 	t->actor = known_actor();
 	if (t->actor == ACTOR_ALLOWED && !report_exempt)
@@ -93,6 +93,7 @@ static __noinline int counts_as(struct touch *t, struct inode *inode, struct fil
 	t->ino = w->ino;
 	t->dev = w->dev;
 	t->generation = w->generation;
+	t->watch = w->flags;
 	t->kind = how;
 	t->variant = how & WRITING ? VARIANT_WRITE : VARIANT_READ;
 	t->now = bpf_ktime_get_boot_ns();

@@ -68,6 +68,14 @@ func childMain() (code int, ok bool) {
 		_, err = unix.Openat2(unix.AT_FDCWD, os.Args[1], &unix.OpenHow{Flags: unix.O_RDONLY})
 	case "hold":
 		err = hold(os.Args[1])
+	case "unlink-when-told":
+		err = unlinkWhenTold(os.Args[1])
+	case "unlink":
+		err = unix.Unlink(os.Args[1])
+	case "lock-and-stat":
+		err = lockAndStat(os.Args[1])
+	case "symlinks":
+		err = symlinks(os.Args[1], os.Args[2], os.Args[3])
 	case "often":
 		err = openOften(os.Args[1], os.Args[2])
 	case "creat":

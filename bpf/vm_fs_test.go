@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -134,7 +135,7 @@ func testOverlayUpper(t *testing.T, s *Sensor) {
 // A token of an image layer, before and after it is copied up.
 func testOverlayLower(t *testing.T, s *Sensor) {
 	eachFilesystem(t, func(t *testing.T, base string) {
-		merged, _, lower := overlay(t, base, func(dir string) {
+		merged, upper, lower := overlay(t, base, func(dir string) {
 			put(t, filepath.Join(dir, "token"), []byte("secret"))
 		})
 		path := filepath.Join(merged, "token")
@@ -149,8 +150,55 @@ func testOverlayLower(t *testing.T, s *Sensor) {
 		if e := one(t, s); e.Flags&unix.O_ACCMODE != unix.O_WRONLY {
 			t.Errorf("flags of the write: %#x", e.Flags)
 		}
+		untilCopied(t, s, 5)
 		touchOnce(t, s, path)
+		touchOnce(t, s, filepath.Join(upper, "token"))
 	})
+}
+
+// untilCopied waits for the new inode of an overlay file to be watched: the third.
+func untilCopied(t *testing.T, s *Sensor, placement uint64) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		inodes := s.byPlacement[placement].inodes
+		s.mu.Unlock()
+		if inodes == 3 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d inodes are watched", inodes)
+		}
+	}
+}
+
+// The word that a file is being copied up comes before the copy, so who acts on it
+// at once finds nothing new. One that never comes is looked for at the next write.
+func testCopyUpIsWaitedFor(t *testing.T, s *Sensor) {
+	merged, upper, _ := overlay(t, "/tmp", func(dir string) {
+		put(t, filepath.Join(dir, "token"), []byte("secret"))
+	})
+	path := filepath.Join(merged, "token")
+	defer watch(t, s, path, 5).Close()
+	if s.copiedUp(5) {
+		t.Fatal("found before there was one")
+	}
+	s.copies.mu.Lock() // as after all tries
+	s.copies.of[5] = &copyUp{tries: copyUpTries}
+	s.copies.mu.Unlock()
+	s.copies.written(5)
+	for tries := 0; tries < 3; time.Sleep(time.Millisecond) {
+		s.copies.mu.Lock()
+		tries = s.copies.of[5].tries
+		s.copies.mu.Unlock()
+	}
+	// Nobody reads what the kernel says of this.
+	if out, err := child("append", path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	untilCopied(t, s, 5)
+	one(t, s)
+	touchOnce(t, s, filepath.Join(upper, "token"))
 }
 
 // Watched on the host only: what comes through the overlay is seen, under the

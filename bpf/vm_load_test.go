@@ -64,3 +64,45 @@ func load(t *testing.T, spec *ebpf.CollectionSpec) {
 		}
 	}
 }
+
+// A function that can't be attached to costs the kinds that it sees; all but one.
+func TestAttachWithoutAPlace(t *testing.T) {
+	modes := workingModes(t)
+	mode := modes[len(modes)-1]
+	if mode != ModeKprobe {
+		return // under lockdown; the others are found out by the kernel's types
+	}
+	o, err := Options{}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := prepare(); err != nil {
+		t.Fatal(err)
+	}
+	spec, _, err := specOf(mode, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range spec.Programs {
+		if name != "file_open" && name != "path_notify" {
+			delete(spec.Programs, name)
+		}
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer coll.Close()
+	spec.Programs["path_notify"].AttachTo = "no_such_function"
+	links, absent, err := attachAll(spec, coll.Programs)
+	if err != nil || !slices.Equal(absent, []string{"path_notify"}) || links["file_open"] == nil || len(links) != 1 {
+		t.Errorf("attached %v, absent %v, %v", links, absent, err)
+	}
+	if err := closeLinks(links); err != nil {
+		t.Error(err)
+	}
+	spec.Programs["file_open"].AttachTo = "no_such_function"
+	if _, _, err := attachAll(spec, coll.Programs); err == nil {
+		t.Error("attached without what enrols")
+	}
+}

@@ -4,8 +4,11 @@ package bpf
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -139,5 +142,66 @@ func uninstalled(t *testing.T, mode Mode, dir, path string) {
 	touch(t, path, nil)
 	if events := drain(t, third); len(events) != 0 {
 		t.Errorf("%d events of a file that nobody watches", len(events))
+	}
+}
+
+// TestPinnedChanges: another mode goes on with what is pinned, in the sizes that
+// it has; with maps that don't fit it begins anew, and replaces what was there.
+func TestPinnedChanges(t *testing.T) {
+	modes := workingModes(t)
+	last, best := modes[len(modes)-1], modes[0]
+	if major, minor := kernelVersion(t); last == ModeKprobe && (major < 5 || major == 5 && minor < 15) {
+		return // see pinRefused
+	}
+	dir := bpffs(t)
+	path := token(t, publicDir(t, ""))
+	first, err := Open(Options{Mode: last, Pin: dir, RingBytes: 1 << 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch(t, first, path, 3)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	touch(t, path, nil)
+
+	second, err := Open(Options{Mode: best, Pin: dir, RingBytes: 1 << 17})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var full uint64
+	err = second.coll.Variables["ring_full_for_repeats"].Get(&full)
+	want := []KeptSize{{Map: "events", Size: 1 << 16, Wanted: 1 << 17}}
+	if r, ok := second.Resumed(); !ok || !slices.Equal(r.Kept, want) || err != nil || full != 3<<14 {
+		t.Errorf("resumed %v: %+v; %d bytes for repeats, %v", ok, r, full, err)
+	}
+	one(t, second)
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, fmt.Sprintf("v%d", layout), "maps", "names")); err != nil {
+		t.Fatal(err)
+	}
+
+	third, err := Open(Options{Mode: last, Pin: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer third.Close()
+	if _, ok := third.Resumed(); ok || third.generation <= second.generation {
+		t.Errorf("resumed %v, generation %d after %d", ok, third.generation, second.generation)
+	}
+	watch(t, third, path, 3)
+	touch(t, path, nil)
+	one(t, third)
+	pinned, err := Pinned(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range pinned {
+		generation := fmt.Sprintf("v%d/links/%d/", layout, third.generation)
+		if strings.Contains(name, "/links/") && !strings.HasPrefix(name, generation) {
+			t.Errorf("left of another generation: %s", name)
+		}
 	}
 }

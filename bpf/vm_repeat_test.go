@@ -147,3 +147,41 @@ func testExempt(t *testing.T, s *Sensor) {
 		t.Errorf("count %+v, %v", c, err)
 	}
 }
+
+// lockAndStat opens the file under a lock of its own, which is gone before the
+// close, and asks for its attributes when it has nothing open any more.
+func lockAndStat(path string) error {
+	first, err := unix.Open(path, unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	lock := unix.Flock_t{Type: unix.F_RDLCK}
+	if err := unix.FcntlFlock(uintptr(first), unix.F_SETLK, &lock); err != nil {
+		return err
+	}
+	second, err := unix.Open(path, unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	lock.Type = unix.F_UNLCK
+	var st unix.Stat_t
+	return errors.Join(unix.FcntlFlock(uintptr(first), unix.F_SETLK, &lock), unix.Close(second), unix.Close(first), unix.Stat(path, &st))
+}
+
+// A lock of the workload's own is not the agent's: it says nothing of closes.
+func testOthersLock(t *testing.T, s *Sensor) {
+	path := token(t, publicDir(t, ""))
+	defer watch(t, s, path, 6).Close()
+	if out, err := child("lock-and-stat", path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	events := drain(t, s)
+	if !slices.ContainsFunc(events, func(e Event) bool { return e.Kind == KindStat }) {
+		t.Errorf("stat after the close not told: %+v", events)
+	}
+	for _, e := range events {
+		if e.Handle != 0 {
+			t.Errorf("the end of an open is awaited that nobody will see: %+v", e)
+		}
+	}
+}

@@ -88,9 +88,13 @@ func TestSensor(t *testing.T) {
 		{"paths to a file", testPathsToAFile},
 		{"repeats", testRepeats},
 		{"close", testClose},
+		{"a lock of the workload", testOthersLock},
 		{"exempt", testExempt},
+		{"a skipped return", testStalePending},
+		{"io_uring below an overlay", testRingBelowOverlay},
 		{"overlay, upper layer", testOverlayUpper},
 		{"overlay, lower layer", testOverlayLower},
+		{"overlay, copy-up is waited for", testCopyUpIsWaitedFor},
 		{"overlay, watched below", testOverlayWatchedBelow},
 	}
 	for _, mode := range workingModes(t) {

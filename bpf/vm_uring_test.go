@@ -4,6 +4,8 @@ package bpf
 
 import (
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"testing"
 	"unsafe"
 
@@ -34,7 +36,11 @@ type (
 		path          uint64
 		mode          uint32
 		openFlags     uint32
-		_             [4]uint64
+		_             uint64
+		_             uint16
+		creds         uint16
+		_             uint32
+		_             [2]uint64
 	}
 	completion struct {
 		_      uint64
@@ -45,6 +51,7 @@ type (
 
 const (
 	opOpenat     = 18
+	registerCred = 9      // IORING_REGISTER_PERSONALITY
 	sqeAsync     = 1 << 4 // IOSQE_ASYNC: by a worker thread, never inline
 	setupSQPoll  = 1 << 1 // IORING_SETUP_SQPOLL: submitted by a kernel thread
 	enterGetEvts = 1 << 0
@@ -55,8 +62,10 @@ const (
 
 func at(b []byte, off uint32) *uint32 { return (*uint32)(unsafe.Pointer(&b[off])) }
 
-// openByRing opens path through io_uring in one of its three ways.
+// openByRing opens path through io_uring in one of its three ways, or as
+// somebody that the thread has been: with credentials that the worker borrows.
 func openByRing(way, path string) error {
+	runtime.LockOSThread()
 	p := uringParams{}
 	entry := openEntry{opcode: opOpenat, dir: unix.AT_FDCWD}
 	switch way {
@@ -73,6 +82,16 @@ func openByRing(way, path string) error {
 	ring, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
 		return fmt.Errorf("io_uring_setup: %w", errno)
+	}
+	if way == "borrowed" {
+		id, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, ring, registerCred, 0, 0, 0, 0)
+		if errno != 0 {
+			return fmt.Errorf("io_uring_register: %w", errno)
+		}
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETGID, 1234, 0, 0); errno != 0 { // of this thread only
+			return fmt.Errorf("setgid: %w", errno)
+		}
+		entry.creds, entry.flags = uint16(id), sqeAsync
 	}
 	var maps [3][]byte
 	for i, m := range []struct {
@@ -111,6 +130,25 @@ func testRing(t *testing.T, s *Sensor) {
 		e := one(t, s)
 		if int(e.PID) != cmd.Process.Pid || e.ExecutableTruncated || e.Executable == "" || (len(e.Args) != 3 && !lockedDown()) {
 			t.Errorf("%s by %d: %+v", way, cmd.Process.Pid, e)
+		}
+	}
+}
+
+// The file below an overlay, reached on the host: that a worker of io_uring acts
+// on borrowed credentials doesn't make it overlayfs.
+func testRingBelowOverlay(t *testing.T, s *Sensor) {
+	merged, upper, _ := overlay(t, "/tmp", nil)
+	path := token(t, merged)
+	defer watch(t, s, path, 1).Close()
+	for _, path := range []string{filepath.Join(upper, "token"), path} {
+		for _, way := range []string{"inline", "async", "borrowed"} {
+			cmd := child("io_uring", way, path)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v: %s", way, err, out)
+			}
+			if events := drain(t, s); len(events) != 1 || events[0].Kind != KindOpen || int(events[0].PID) != cmd.Process.Pid {
+				t.Errorf("%s of %s by %d: %+v", way, path, cmd.Process.Pid, events)
+			}
 		}
 	}
 }

@@ -17,9 +17,12 @@ const (
 	enrolAdd    = 1
 	enrolRemove = 2
 	enrolClaim  = 3
+	enrolFollow = 4
+	enrolLeave  = 5
 
 	watchCovered   = 0x200
 	watchDirectory = 0x400
+	watchFollowed  = 0x800
 
 	variantWrite = 1
 )
@@ -86,6 +89,10 @@ func (s *Sensor) watch(f *os.File, placement uint64, format, flags uint32) (*Wat
 	if err != nil {
 		return nil, fmt.Errorf("watch %s: %w", f.Name(), err)
 	}
+	follow := !w.second && onReadOnlyMount(f)
+	if follow {
+		flags |= watchFollowed
+	}
 	if err := s.add(w, f, flags); err != nil {
 		if counted {
 			err = errors.Join(err, s.dropCounters(placement))
@@ -96,7 +103,7 @@ func (s *Sensor) watch(f *os.File, placement uint64, format, flags uint32) (*Wat
 	if !w.second {
 		s.byPlacement[placement] = w
 		// Only tried: without locks the ends of opens aren't told.
-		w.follow = onReadOnlyMount(f) && w.setLock(unix.F_RDLCK) == nil
+		w.follow = follow && s.lock(w) == nil
 	}
 	return w, nil
 }
@@ -163,7 +170,34 @@ func (s *Sensor) FollowOpens(placement uint64) error {
 	if err := w.setLock(unix.F_RDLCK); err != nil {
 		return fmt.Errorf("follow opens of %s: %w", w.pin.Name(), err)
 	}
+	if err := s.note(w, enrolFollow); err != nil {
+		return fmt.Errorf("follow opens of %s: %w", w.pin.Name(), err)
+	}
 	w.follow = true
+	return nil
+}
+
+// lock takes the lock that the programs have been told of.
+func (s *Sensor) lock(w *Watch) error {
+	err := w.setLock(unix.F_RDLCK)
+	if err != nil {
+		err = errors.Join(err, s.note(w, enrolLeave))
+	}
+	return err
+}
+
+// note tells the programs that the lock is there, or that it is going to be gone.
+func (s *Sensor) note(w *Watch, op uint32) error {
+	again, result, err := s.enrol(w.pin, lsmEnrolment{Placement: w.placement, Op: op})
+	if err != nil {
+		return err
+	}
+	if err := again.Close(); err != nil {
+		return fmt.Errorf("enrolment: %w", err)
+	}
+	if result.Done == 0 {
+		return ErrHookSilent
+	}
 	return nil
 }
 
@@ -186,28 +220,10 @@ func (s *Sensor) unlock(placement uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.byPlacement[placement]; w != nil && w.follow {
+		// If the note stays, only somebody else's lock can be taken for ours.
+		_ = s.note(w, enrolLeave)
 		w.follow = w.setLock(unix.F_UNLCK) != nil
 	}
-}
-
-// copiedUp enrols the new backing inode of an overlay file.
-func (s *Sensor) copiedUp(placement uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.byPlacement[placement]
-	if w == nil || s.closed {
-		return
-	}
-	// What the open passes that is watched already counts as found.
-	again, result, err := s.enrol(w.pin, lsmEnrolment{Placement: placement, Op: enrolAdd})
-	if err != nil {
-		return // the overlay inode is still watched; only the host's side isn't
-	}
-	w.inodes = max(w.inodes, result.Done) + 1 // the lower inode is to be swept
-	old := w.pin
-	w.pin = again
-	w.follow = w.follow && w.setLock(unix.F_RDLCK) == nil
-	_ = old.Close()
 }
 
 // Placement returns the id under which the inode is watched.
@@ -239,6 +255,7 @@ func (s *Sensor) unwatch(w *Watch) error {
 	delete(s.watches, w)
 	if w.placement != 0 && !w.second {
 		delete(s.byPlacement, w.placement)
+		s.copies.forget(w.placement)
 		if result.Done < w.inodes {
 			err = errors.Join(err, s.sweep(w.placement))
 		}

@@ -4,7 +4,7 @@
 
 /* The map of watched inodes, the filter before it, and enrolment. */
 
-#include "maps.h"
+#include "overlay.h"
 
 static __always_inline __u64 hash_of(struct inode *inode)
 {
@@ -70,32 +70,7 @@ static __always_inline bool is_self(void)
 	return leader && LOAD(leader, start_boottime) == self.start_time;
 }
 
-/*
- * FMODE_BACKING (since 6.5) and FMODE_NOACCOUNT, include/linux/fs.h: a file
- * that a file system opened for itself on behalf of one that the user opened.
- * NOACCOUNT alone marks overlay's backing files up to 6.4.
- */
-#define FMODE_INTERNAL (0x2000000 | 0x20000000)
-
-/*
- * Whether overlayfs acts for itself, on the backing inode of one that somebody
- * acts on. It borrows the credentials of whoever mounted it. The only other way
- * for a task to act on borrowed credentials is io_uring's personalities, so a
- * task that has used io_uring never counts: rather one event too many than a
- * way round.
- */
-static __always_inline bool by_overlay(struct file *file)
-{
-	struct task_struct *task = CURRENT();
-
-	if (file && LOAD(file, f_mode) & FMODE_INTERNAL)
-		return true;
-	if (bpf_core_field_exists(task->io_uring) && LOAD(task, io_uring))
-		return false;
-	return LOAD(task, cred) != LOAD(task, real_cred);
-}
-
-static __always_inline int watch_add(struct inode *inode, __u32 flags)
+static __always_inline int watch_add(struct inode *inode, struct file *file)
 {
 	__u64 key = (__u64)inode;
 	struct watch w = {};
@@ -104,7 +79,8 @@ static __always_inline int watch_add(struct inode *inode, __u32 flags)
 	w.ino = LOAD(inode, i_ino);
 	w.dev = device_of(inode);
 	w.generation = LOAD(inode, i_generation);
-	w.flags = flags;
+	w.flags = enrol.flags;
+	note_overlay(&w, file);
 	w.slot = slot_of(inode);
 	w.second_slot = second_slot_of(inode);
 	/* A stale entry of an inode that is gone is overwritten. */
@@ -124,6 +100,22 @@ static __always_inline void watch_remove(struct inode *inode)
 		return;
 	filter_remove(slot_of(inode));
 	filter_remove(second_slot_of(inode));
+	enrol.done++;
+}
+
+/* Notes in the watch whether the agent's lock is there. */
+static __always_inline void follow(struct watch *w, bool follows)
+{
+	w->flags = follows ? w->flags | WATCH_FOLLOWED : w->flags & ~WATCH_FOLLOWED;
+}
+
+/* A file that is watched already: since before this agent's time, or copied up. */
+static __always_inline void watch_again(struct watch *w, struct file *file)
+{
+	if (w->flags & WATCH_BACKING) /* the overlay may have been mounted anew */
+		note_overlay(w, file);
+	if (!(enrol.flags & (WATCH_COVERED | WATCH_DIRECTORY))) /* not the file itself */
+		follow(w, enrol.flags & WATCH_FOLLOWED);
 	enrol.done++;
 }
 
@@ -147,19 +139,27 @@ static __noinline int enrol_inode(struct inode *inode, struct file *file)
 		return 0;
 	}
 	w = watch_find(inode);
-	if (enrol.op == ENROL_REMOVE) {
-		if (w && w->placement == enrol.placement)
+	if (enrol.op != ENROL_ADD) {
+		if (!w || w->placement != enrol.placement)
+			return 0;
+		if (enrol.op == ENROL_REMOVE) {
 			watch_remove(inode);
+			return 0;
+		}
+		follow(w, enrol.op == ENROL_FOLLOW);
+		enrol.done++;
 		return 0;
 	}
 	if (w && w->placement != enrol.placement)
 		enrol.conflict = w->placement ? w->placement : 1;
 	else if (w)
-		enrol.done++; /* watched since before this agent's time */
-	else if (watch_add(inode, enrol.flags | (by_overlay(file) ? WATCH_BACKING : 0)))
+		watch_again(w, file);
+	else if (watch_add(inode, file))
 		enrol.failed++;
-	else
+	else {
 		enrol.done++;
+		enrol.added++;
+	}
 	return 0;
 }
 

@@ -46,17 +46,25 @@ func (c *Core) keepBooks(ctx, tell context.Context) {
 			if round++; round%lookEvery == 0 {
 				c.look(false)
 			}
-			c.balance(ctx, tell)
+			if c.balance(ctx, tell) {
+				c.sensor.SignOfLife()
+			}
 		}
 	}
 }
 
-// balance is one settlement.
-func (c *Core) balance(ctx, tell context.Context) {
+// balance is one settlement. It returns false if there is one to be made that
+// could not be.
+func (c *Core) balance(ctx, tell context.Context) bool {
 	snap, any := c.snapshot()
-	if any && c.through(ctx, snap.At) {
-		c.settle(tell, snap, false)
+	if !any {
+		return true
 	}
+	if !c.through(ctx, snap.At) {
+		return false
+	}
+	c.settle(tell, snap, false)
+	return true
 }
 
 // throughTime bounds the wait for the events that are under way.

@@ -292,3 +292,15 @@ func TestBooksWithoutASink(t *testing.T) {
 	w.end()
 	w.check()
 }
+
+// Where nothing is touched nothing is read, and the next agent still learns that
+// this one was there.
+func TestSignOfLifeWhenIdle(t *testing.T) {
+	f := newFixture(t, func(o *CoreOptions) { o.Clock = SystemClock() })
+	f.core.booksEvery = 5 * time.Millisecond
+	stop := runCore(t, f)
+	until(t, "signs of life", func() bool { return f.sensor.SignsOfLife() > 3 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -70,6 +70,7 @@ type Core struct {
 	containers *containers
 	argsReads  *patience
 	lookups    *patience
+	turns      *fifo[string, *turn] // of containers, at lookups; the reader's
 	inherited  inheritance
 	exempt     *exemptions
 
@@ -102,8 +103,9 @@ func NewCore(o CoreOptions) (*Core, error) {
 		sensor: o.Sensor, sink: o.Sink, log: o.Log, clock: o.Clock, drain: o.DrainTimeout,
 		terms: account.Terms{Interval: o.RepeatInterval}, booksEvery: booksEvery, holdTime: holdTime,
 		proc: proc.FS(o.ProcRoot), table: newTable(o.MaxPlacements),
-		argsReads: newPatience(4, 50*time.Millisecond), lookups: newPatience(4, 50*time.Millisecond),
-		book: account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{},
+		argsReads: newPatience(4, 50*time.Millisecond), lookups: newPatience(16, 50*time.Millisecond),
+		turns: newFIFO[string, *turn](maxTurns),
+		book:  account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{},
 		ends: newEnds(o.OpenTimeout), seen: newSightings(),
 	}
 	c.stats.Gaps = map[string]uint64{}

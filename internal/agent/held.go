@@ -37,6 +37,10 @@ func (c *Core) inherit() {
 	if !ok {
 		return
 	}
+	for _, k := range r.Kept {
+		c.log.Warn("a size of the earlier agent stays until nothing is pinned",
+			slog.String("map", k.Map), slog.Uint64("size", uint64(k.Size)), slog.Uint64("wanted", uint64(k.Wanted)))
+	}
 	if now, err := c.clock.Boot(); err == nil {
 		c.inherited.away = max(now-r.Since, 0)
 	}

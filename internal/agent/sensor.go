@@ -18,6 +18,8 @@ type Sensor interface {
 	// Resumed returns false if the sensor attached anew, and otherwise since
 	// when no agent has read from what an earlier one left attached.
 	Resumed() (bpf.Resumed, bool)
+	// SignOfLife says until when an agent read, to the one that resumes.
+	SignOfLife()
 
 	// Watch starts watching the inode of f, which may be open with O_PATH and
 	// can be closed afterwards, until the result is closed.

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/beesting-otel/beesting"
@@ -22,27 +23,79 @@ import (
 var (
 	errTargetCut = errors.New("the target is not known in full")
 	errNoProcess = errors.New("no process is left in its mount namespace")
+	errNoTurn    = errors.New("links of its container have taken up their time")
 )
 
-// pointsAt returns the armed placement that the target of a new symbolic link
-// leads to, for the one who made it.
-func (c *Core) pointsAt(e bpf.Event) (beesting.PlacementID, bool) {
+const (
+	// turnTime is what the links of one container may take of the reader in a
+	// turnEvery: everybody's events wait behind it.
+	turnTime  = 100 * time.Millisecond
+	turnEvery = time.Second
+	// maxTurns bounds how many containers are remembered.
+	maxTurns = 1024
+)
+
+// turn is what the look-ups for one container have cost. One that doesn't end
+// keeps the next from being begun, so that a container has one place in
+// [Core.lookups] at a time, and can't take all of them.
+type turn struct {
+	busy atomic.Bool
+	from time.Time
+	used time.Duration
+}
+
+// turnOf returns the turn of the container that e is of; the host has one too.
+// Only the reader calls it.
+func (c *Core) turnOf(e bpf.Event) *turn {
+	id := ""
+	if container, ok := c.containers.of(e); ok && container != nil {
+		id = container.ID
+	}
+	t, ok := c.turns.get(id)
+	if !ok {
+		t = &turn{}
+		c.turns.set(id, t)
+	}
+	if now := c.clock.Now(); now.Sub(t.from) >= turnEvery || now.Before(t.from) {
+		t.from, t.used = now, 0
+	}
+	return t
+}
+
+// take returns f's result, or errNoTurn if the container's time is up and f was
+// not run, or errNoLook if it didn't end in time.
+func (t *turn) take(p *patience, f func() (inode, error)) (inode, error) {
+	if t.busy.Load() || t.used >= turnTime {
+		return inode{}, errNoTurn
+	}
 	type result struct {
 		file inode
 		err  error
 	}
+	began := time.Now()
+	r, ok := await(p, func() result {
+		t.busy.Store(true)
+		defer t.busy.Store(false)
+		file, err := f()
+		return result{file, err}
+	})
+	t.used += time.Since(began)
+	if !ok {
+		return inode{}, errNoLook
+	}
+	return r.file, r.err
+}
+
+// pointsAt returns the armed placement that the target of a new symbolic link
+// leads to, for the one who made it.
+func (c *Core) pointsAt(e bpf.Event) (beesting.PlacementID, bool) {
 	target, err := targetOf(e)
 	if err == nil {
 		// The look-up can end in a file system that the container serves.
-		r, ok := await(c.lookups, func() result {
-			file, err := c.follow(e, target)
-			return result{file, err}
-		})
-		if err = r.err; !ok {
-			err = errNoLook
-		}
+		var file inode
+		file, err = c.turnOf(e).take(c.lookups, func() (inode, error) { return c.follow(e, target) })
 		if err == nil {
-			if id, armed := c.table.at(r.file); armed {
+			if id, armed := c.table.at(file); armed {
 				return id, true
 			}
 		}

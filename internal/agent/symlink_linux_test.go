@@ -166,3 +166,51 @@ func TestStuckSymlinkDelaysNothing(t *testing.T) {
 		return len(f.core.lookups.places) == 0
 	})
 }
+
+// A container that keeps look-ups waiting, or is slow in each, takes up its own
+// time and leaves the others theirs.
+func TestStuckSymlinkIsItsContainersOwn(t *testing.T) {
+	root, token := containerRoot(t)
+	f := newFixture(t)
+	if err := f.core.Arm(placement(1), token); err != nil {
+		t.Fatal(err)
+	}
+	f.core.AddContainer(&beesting.Container{ID: "stuck"})
+	f.core.AddContainer(&beesting.Container{ID: "other"})
+	f.proc.process(t, 40, "ln", 8000, "0::/stuck\n")
+	f.proc.process(t, 39, "ln", 7000, "0::/other\n")
+	f.proc.inRoot(t, 39, 7000, root, "mnt:[15]")
+	f.proc.write(t, "39/cgroup", "0::/other\n")
+	stuck, other := linkEvent("/run/secrets/token", "/"), linkEvent("/run/secrets/token", "/")
+	other.PID, other.StartTime = 39, 70*time.Second
+
+	turn := f.core.turnOf(stuck)
+	release := make(chan struct{})
+	for range 100 {
+		_, err := turn.take(f.core.lookups, func() (inode, error) { <-release; return inode{}, nil })
+		if !errors.Is(err, errNoLook) && !errors.Is(err, errNoTurn) {
+			t.Fatal(err)
+		}
+	}
+	if n := len(f.core.lookups.places); n != 1 {
+		t.Errorf("one container has %d places", n)
+	}
+	if f.core.turnOf(other) == turn {
+		t.Fatal("two containers have one turn")
+	}
+	take(t, f, other)
+	if len(f.sink.got) != 1 {
+		t.Error("the other container's link is not told")
+	}
+	close(release)
+	until(t, "the end of the look-up", func() bool { return len(f.core.lookups.places) == 0 && !turn.busy.Load() })
+
+	turn.from, turn.used = f.core.clock.Now(), 0
+	asked := 0
+	for range 20 { // each slow, and none too slow
+		_, _ = turn.take(f.core.lookups, func() (inode, error) { asked++; time.Sleep(20 * time.Millisecond); return inode{}, nil })
+	}
+	if asked == 0 || asked > 6 {
+		t.Errorf("%d slow look-ups in a turn", asked)
+	}
+}

@@ -58,6 +58,9 @@ func (*Sensor) Placements() ([]uint64, error) { return nil, bpf.ErrUnsupported }
 // Forget returns bpf.ErrUnsupported.
 func (*Sensor) Forget(uint64) error { return bpf.ErrUnsupported }
 
+// SignOfLife does nothing: nobody takes over from this process.
+func (*Sensor) SignOfLife() {}
+
 // Resumed returns false.
 func (*Sensor) Resumed() (bpf.Resumed, bool) { return bpf.Resumed{}, false }
 

@@ -178,6 +178,12 @@ func (s *Fake) Resumed() (bpf.Resumed, bool) {
 	return *s.resumed, true
 }
 
+// SignOfLife counts, for SignsOfLife.
+func (s *Fake) SignOfLife() { s.signs.Add(1) }
+
+// SignsOfLife says how often there was one.
+func (s *Fake) SignsOfLife() int { return int(s.signs.Load()) }
+
 // Pinned returns Stays.
 func (s *Fake) Pinned() bool { return s.Stays }
 

@@ -32,6 +32,7 @@ type Fake struct {
 
 	flooding atomic.Bool
 	made     atomic.Int64
+	signs    atomic.Int64
 
 	mu       sync.Mutex
 	watching map[uint64]os.FileInfo
