@@ -22,11 +22,13 @@ import (
 // mostWatched is the last of figure.Counts.
 const mostWatched = 100000
 
+// children measure one after the other, see costs.
+const children = 5
+
 // driver brings the ways of watching into force, one after the other. Every way
 // is seen to work before it is measured: a program that never runs costs nothing.
 type driver struct {
 	touched, watched string
-	bareExec         float64
 }
 
 func newDriver() (*driver, error) {
@@ -56,12 +58,9 @@ func (d *driver) boot(name string) error {
 	var steps []func() error
 	switch name {
 	case figure.BootWatchers:
-		steps = []func() error{files, d.defaultMode, d.settle, bare}
-		for _, step := range d.ways() {
-			steps = append(steps, d.beforehand, step)
-		}
+		steps = append([]func() error{files, d.defaultMode, d.settle, bare}, d.ways()...)
 	case figure.BootAudit:
-		steps = []func() error{files, bare, d.beforehand, d.audit}
+		steps = []func() error{files, bare, d.audit}
 	case figure.BootMemory:
 		steps = []func() error{d.memory}
 	case figure.BootSizes:
@@ -107,14 +106,7 @@ func (d *driver) settle() error {
 	if err == nil {
 		err = hash.Close()
 	}
-	return errors.Join(err, empty.Close(), d.beforehand())
-}
-
-// beforehand measures what an exec takes at this time.
-func (d *driver) beforehand() error {
-	cost, err := d.costs(figure.Exec)
-	d.bareExec = cost[figure.Exec]
-	return err
+	return errors.Join(err, empty.Close())
 }
 
 // defaultMode reports which mode the sensor takes by itself.
@@ -130,9 +122,9 @@ func (d *driver) defaultMode() error {
 // measure lets a child measure: this process is the sensor's own, whose touches
 // are no accesses.
 func (d *driver) measure(way string, watched int) error {
-	f := figure.Figure{Way: way, Watched: watched, BareExec: d.bareExec}
+	f := figure.Figure{Way: way, Watched: watched}
 	var err error
-	if f.Instructions, err = d.costs(figure.Ops[:]...); err != nil {
+	if f.Instructions, f.Spread, err = d.costs(); err != nil {
 		return fmt.Errorf("%s, %d watched: %w", way, watched, err)
 	}
 	if watched <= figure.Counts[0] {
@@ -143,13 +135,35 @@ func (d *driver) measure(way string, watched int) error {
 	return report(f)
 }
 
-func (d *driver) costs(ops ...string) (map[string]float64, error) {
-	out, err := d.child(append([]string{"measure", d.touched}, ops...)...)
-	if err != nil {
-		return nil, err
+// costs are those of the cheapest of several children, and by how much the
+// dearest took more. Where the slab allocator happens to hand out objects from
+// decides for a whole child what each allocation and each free takes: some 30
+// instructions more where the object is not of the processor's current slab
+// (SLUB's slow path, mm/slub.c). The cheapest had none of that; a middle one
+// would have had some of it, in one way of watching and not in the next.
+func (d *driver) costs() (least, spread map[string]float64, err error) {
+	least, most := map[string]float64{}, map[string]float64{}
+	for i := range children {
+		out, err := d.child(append([]string{"measure", d.touched}, figure.Ops[:]...)...)
+		if err != nil {
+			return nil, nil, err
+		}
+		var costs map[string]float64
+		if err := json.Unmarshal(out, &costs); err != nil {
+			return nil, nil, fmt.Errorf("figures of a child: %w", err)
+		}
+		for op, n := range costs {
+			if i == 0 {
+				least[op], most[op] = n, n
+			}
+			least[op], most[op] = min(least[op], n), max(most[op], n)
+		}
 	}
-	var costs map[string]float64
-	return costs, json.Unmarshal(out, &costs)
+	spread = map[string]float64{}
+	for op := range least {
+		spread[op] = most[op] - least[op]
+	}
+	return least, spread, nil
 }
 
 // touch lets a child open a file.

@@ -5,10 +5,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"time"
 
@@ -21,11 +21,14 @@ const (
 	touchedFiles = 16
 	// batches are short, so that most of them end before the next timer tick, and
 	// many, so that the least of them had neither a tick nor a cold path.
-	batches = 400
+	batches = 200
 	warmUp  = 40
-	// A batch of execs is one, which takes as long as 20 to 100 of the others.
-	execBatches = 600
-	execWarmUp  = 100
+	// An exec is the difference between chains of them, divided by their lengths'.
+	// The long one takes about a millisecond, so that most of them see no timer
+	// tick either (CONFIG_HZ=250).
+	execs      = 8
+	execWarmUp = 10
+	execChains = 100
 )
 
 // measure prints the instructions of one operation on files in dir, for each of
@@ -60,7 +63,18 @@ func repeat(dir, op, times string) error {
 	if err != nil {
 		return err
 	}
-	f, _, err := t.operation(op)
+	switch op {
+	case figure.Exec: // all by one process
+		return t.chain(n)
+	case figure.Process:
+		for range n {
+			if err := t.chain(1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	f, err := t.operation(op)
 	if err != nil {
 		return err
 	}
@@ -73,31 +87,50 @@ func repeat(dir, op, times string) error {
 }
 
 // cost is that of one operation in the cheapest batch: under -icount,
-// nanoseconds are instructions. A process's end is put off at times, to be paid
-// for by the next, so of execs the cheapest are no measure: a twentieth of them
-// is left out.
+// nanoseconds are instructions.
 func (t *toucher) cost(op string) (float64, error) {
-	f, perBatch, err := t.operation(op)
+	switch op {
+	case figure.Process:
+		n, err := least(execWarmUp, execChains, func() error { return t.chain(1) })
+		return float64(n), err
+	case figure.Exec:
+		// What a process takes beside its execs is in both, and not in the figure.
+		short, err := least(execWarmUp, execChains, func() error { return t.chain(1) })
+		if err != nil {
+			return 0, err
+		}
+		long, err := least(execWarmUp, execChains, func() error { return t.chain(1 + execs) })
+		return float64(long-short) / execs, err
+	}
+	f, err := t.operation(op)
 	if err != nil {
 		return 0, err
 	}
-	warm, all, leave := warmUp, warmUp+batches, 0
-	if op == figure.Exec {
-		warm, all, leave = execWarmUp, execWarmUp+execBatches, execBatches/20
-	}
-	took := make([]time.Duration, 0, all)
-	for range all {
-		start := time.Now()
-		for k := range perBatch {
+	n, err := least(warmUp, batches, func() error {
+		for k := range touchedFiles {
 			if err := f(k); err != nil {
-				return 0, err
+				return err
 			}
 		}
-		took = append(took, time.Since(start))
+		return nil
+	})
+	return float64(n) / touchedFiles, err
+}
+
+// least is what the cheapest of so many calls takes in nanoseconds, after some
+// that don't count.
+func least(warm, times int, f func() error) (int64, error) {
+	best := int64(math.MaxInt64)
+	for i := range warm + times {
+		start := time.Now()
+		if err := f(); err != nil {
+			return 0, err
+		}
+		if took := time.Since(start).Nanoseconds(); i >= warm {
+			best = min(best, took)
+		}
 	}
-	took = took[warm:]
-	slices.Sort(took)
-	return float64(took[leave].Nanoseconds()) / float64(perBatch), nil
+	return best, nil
 }
 
 // quiet keeps Go's runtime from doing anything while something is measured.
