@@ -36,7 +36,7 @@ func drift(op string, sameBoot bool) float64 {
 	case op == figure.Process:
 		return 2000 // a hundredth: one that comes and goes, twice switched
 	case op == figure.Exec:
-		return 50
+		return 150
 	case sameBoot:
 		return 5
 	default:
@@ -129,7 +129,7 @@ func (r report) check() error {
 }
 
 // miscalibrated is by how much the share of an exec may be off.
-const miscalibrated = 60
+const miscalibrated = 120
 
 // calibrated refuses figures in which the exec's share of programs that do
 // nothing isn't what as many of them cost elsewhere.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/cilium/ebpf/rlimit"
@@ -135,15 +136,15 @@ func (d *driver) measure(way string, watched int) error {
 	return report(f)
 }
 
-// costs are those of the cheapest of several children, and by how much the
-// dearest took more. Where the slab allocator happens to hand out objects from
-// decides for a whole child what each allocation and each free takes: some 30
-// instructions more where the object is not of the processor's current slab
-// (SLUB's slow path, mm/slub.c). The cheapest had none of that; a middle one
-// would have had some of it, in one way of watching and not in the next.
-func (d *driver) costs() (least, spread map[string]float64, err error) {
-	least, most := map[string]float64{}, map[string]float64{}
-	for i := range children {
+// costs are those of the middle one of several children, and by how much the
+// dearest took more than the cheapest. Where the allocators happen to hand out
+// objects and pages from, and how many mappings a child has, decides for all its
+// life what some operations take (an mmap 30 instructions, an exec 100 either
+// way). The cheapest is a state that one way of watching meets and the next
+// doesn't; the middle one is the usual state.
+func (d *driver) costs() (middle, spread map[string]float64, err error) {
+	all := map[string][]float64{}
+	for range children {
 		out, err := d.child(append([]string{"measure", d.touched}, figure.Ops[:]...)...)
 		if err != nil {
 			return nil, nil, err
@@ -153,17 +154,15 @@ func (d *driver) costs() (least, spread map[string]float64, err error) {
 			return nil, nil, fmt.Errorf("figures of a child: %w", err)
 		}
 		for op, n := range costs {
-			if i == 0 {
-				least[op], most[op] = n, n
-			}
-			least[op], most[op] = min(least[op], n), max(most[op], n)
+			all[op] = append(all[op], n)
 		}
 	}
-	spread = map[string]float64{}
-	for op := range least {
-		spread[op] = most[op] - least[op]
+	middle, spread = map[string]float64{}, map[string]float64{}
+	for op, costs := range all {
+		slices.Sort(costs)
+		middle[op], spread[op] = costs[len(costs)/2], costs[len(costs)-1]-costs[0]
 	}
-	return least, spread, nil
+	return middle, spread, nil
 }
 
 // touch lets a child open a file.

@@ -5,10 +5,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,14 +21,14 @@ const (
 	touchedFiles = 16
 	// batches are short, so that most of them end before the next timer tick, and
 	// many, so that the least of them had neither a tick nor a cold path.
-	batches = 200
-	warmUp  = 40
-	// An exec is the difference between chains of them, divided by their lengths'.
-	// The long one takes about a millisecond, so that most of them see no timer
-	// tick either (CONFIG_HZ=250).
+	batches = 100
+	warmUp  = 20
+	// An exec is the difference between two chains of them, divided by their
+	// lengths'. The long one takes one and a half milliseconds, so that most of
+	// them see no timer tick either (CONFIG_HZ=250).
 	execs      = 8
-	execWarmUp = 10
-	execChains = 100
+	execWarmUp = 5
+	execChains = 60
 )
 
 // measure prints the instructions of one operation on files in dir, for each of
@@ -86,27 +86,26 @@ func repeat(dir, op, times string) error {
 	return nil
 }
 
-// cost is that of one operation in the cheapest batch: under -icount,
-// nanoseconds are instructions.
+// cost is that of one operation: under -icount, nanoseconds are instructions.
 func (t *toucher) cost(op string) (float64, error) {
 	switch op {
 	case figure.Process:
-		n, err := least(execWarmUp, execChains, func() error { return t.chain(1) })
+		n, err := t.chains(1)
 		return float64(n), err
 	case figure.Exec:
 		// What a process takes beside its execs is in both, and not in the figure.
-		short, err := least(execWarmUp, execChains, func() error { return t.chain(1) })
+		short, err := t.chains(1)
 		if err != nil {
 			return 0, err
 		}
-		long, err := least(execWarmUp, execChains, func() error { return t.chain(1 + execs) })
+		long, err := t.chains(1 + execs)
 		return float64(long-short) / execs, err
 	}
 	f, err := t.operation(op)
 	if err != nil {
 		return 0, err
 	}
-	n, err := least(warmUp, batches, func() error {
+	took, err := times(warmUp, batches, func() error {
 		for k := range touchedFiles {
 			if err := f(k); err != nil {
 				return err
@@ -114,23 +113,37 @@ func (t *toucher) cost(op string) (float64, error) {
 		}
 		return nil
 	})
-	return float64(n) / touchedFiles, err
+	if err != nil {
+		return 0, err
+	}
+	return float64(took[0]) / touchedFiles, nil
 }
 
-// least is what the cheapest of so many calls takes in nanoseconds, after some
-// that don't count.
-func least(warm, times int, f func() error) (int64, error) {
-	best := int64(math.MaxInt64)
-	for i := range warm + times {
+// chains is what a process takes that executes n programs: more than the cheapest
+// tenth of many. A process's end is put off at times, to be paid for by the next,
+// so that the cheapest, some 5,000 instructions below all others, are no measure.
+func (t *toucher) chains(n int) (int64, error) {
+	took, err := times(execWarmUp, execChains, func() error { return t.chain(n) })
+	if err != nil {
+		return 0, err
+	}
+	return took[len(took)/10], nil
+}
+
+// times is how long each of so many calls takes in nanoseconds, sorted, without
+// some before them.
+func times(warm, n int, f func() error) ([]int64, error) {
+	var took []int64
+	for range warm + n {
 		start := time.Now()
 		if err := f(); err != nil {
-			return 0, err
+			return nil, err
 		}
-		if took := time.Since(start).Nanoseconds(); i >= warm {
-			best = min(best, took)
-		}
+		took = append(took, time.Since(start).Nanoseconds())
 	}
-	return best, nil
+	took = took[warm:]
+	slices.Sort(took)
+	return took, nil
 }
 
 // quiet keeps Go's runtime from doing anything while something is measured.
