@@ -46,13 +46,14 @@ func TestLifecycles(t *testing.T) {
 		t.Logf("%d containers and execs, %.0f s: no access beside %d reads", i+1, time.Since(begin).Seconds(), read)
 	})
 	s.nothingUnclaimed(t)
-	s.tally(t, read)
+	s.tally(t, n, read)
 	s.uninstall(t)
 }
 
 // tally checks that the agent counts what a workload did and nothing more, that
-// it lost nothing, and that every container got its tokens.
-func (s *suite) tally(t *testing.T, read int) {
+// it lost nothing, and that the containers had their tokens: an agent that gets
+// no processor in time lets the runtime go on without, of which there may be few.
+func (s *suite) tally(t *testing.T, n, read int) {
 	t.Helper()
 	workload, err := s.agent.All(func(r agentproc.Record) bool { return r.Text("honeytoken.actor.class") == "workload" })
 	if err != nil {
@@ -65,9 +66,17 @@ func (s *suite) tally(t *testing.T, read int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(status.Events.Lost) > 0 || status.Lacking > 0 || len(status.FailureCounts) > 0 {
-		t.Errorf("lost %v, %d containers lack tokens, failures %v", status.Events.Lost, status.Lacking, status.FailureCounts)
+	lost := uint64(0)
+	for _, n := range status.Events.Lost {
+		lost += n
 	}
+	late := status.FailureCounts["late"]
+	delete(status.FailureCounts, "late")
+	if lost > 0 || status.Lacking > 0 || len(status.FailureCounts) > 0 || late > uint64(n/10) {
+		t.Errorf("lost %v, %d containers lack tokens, %d times too late for any, other failures %v",
+			status.Events.Lost, status.Lacking, late, status.FailureCounts)
+	}
+	t.Logf("%d times too late for tokens", late)
 }
 
 // lifecycles lets n containers of one pod come and go, each with an exec into it;

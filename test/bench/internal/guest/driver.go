@@ -24,7 +24,7 @@ import (
 const mostWatched = 100000
 
 // children measure one after the other, see costs.
-const children = 5
+const children = 7
 
 // driver brings the ways of watching into force, one after the other. Every way
 // is seen to work before it is measured: a program that never runs costs nothing.
@@ -136,15 +136,21 @@ func (d *driver) measure(way string, watched int) error {
 	return report(f)
 }
 
-// costs are those of the middle one of several children, and by how much the
-// dearest took more than the cheapest. Where the allocators happen to hand out
-// objects and pages from, and how many mappings a child has, decides for all its
-// life what some operations take (an mmap 30 instructions, an exec 100 either
-// way). The cheapest is a state that one way of watching meets and the next
-// doesn't; the middle one is the usual state.
-func (d *driver) costs() (middle, spread map[string]float64, err error) {
+// costs are those of one of several children, and by how much the dearest took
+// more than the cheapest.
+//
+// Which slabs the kernel happens to hand out objects from decides for all of a
+// child's life what an exec takes, some 300 instructions more where the same
+// object is of another slab than the processor's each time (SLUB's slow path,
+// mm/slub.c). So the slabs are put in order before each child, and of execs the
+// cheapest child counts. How many mappings a child has decides whether an mmap
+// takes 30 instructions less, which is rare; so of all else the middle one counts.
+func (d *driver) costs() (costs, spread map[string]float64, err error) {
 	all := map[string][]float64{}
 	for range children {
+		if err := shrinkSlabs(); err != nil {
+			return nil, nil, err
+		}
 		out, err := d.child(append([]string{"measure", d.touched}, figure.Ops[:]...)...)
 		if err != nil {
 			return nil, nil, err
@@ -157,12 +163,31 @@ func (d *driver) costs() (middle, spread map[string]float64, err error) {
 			all[op] = append(all[op], n)
 		}
 	}
-	middle, spread = map[string]float64{}, map[string]float64{}
-	for op, costs := range all {
-		slices.Sort(costs)
-		middle[op], spread[op] = costs[len(costs)/2], costs[len(costs)-1]-costs[0]
+	costs, spread = map[string]float64{}, map[string]float64{}
+	for op, ns := range all {
+		slices.Sort(ns)
+		costs[op], spread[op] = ns[len(ns)/2], ns[len(ns)-1]-ns[0]
+		if op == figure.Exec || op == figure.Process {
+			costs[op] = ns[0]
+		}
 	}
-	return middle, spread, nil
+	return costs, spread, nil
+}
+
+// shrinkSlabs lets the kernel take the processor's slabs away, give empty ones
+// back and sort the others (kmem_cache_shrink).
+func shrinkSlabs() error {
+	files, err := filepath.Glob("/sys/kernel/slab/*/shrink")
+	if err == nil && len(files) == 0 {
+		err = errors.New("no slabs in sysfs")
+	}
+	for _, file := range files {
+		// A cache that goes away meanwhile is nobody's.
+		if e := os.WriteFile(file, []byte("1"), 0); e != nil && !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 // touch lets a child open a file.
