@@ -218,14 +218,25 @@ func (r report) share(way string, watched int) (n int, ok bool) {
 	return n, true
 }
 
-// judged is what the target of an operation is about.
+// judged is what the target of an operation is about. The kernel's run counts are
+// exact, and what an exec takes is not: where no program belongs to an exec its
+// share is none, whatever was measured.
 func (r report) judged(op string, watched int) int {
 	way := figure.SensorPrefix + r.mode
-	if op == figure.Exec {
-		n, _ := r.share(way, watched)
-		return n
+	if op != figure.Exec {
+		return r.added(way, watched, op)
 	}
-	return r.added(way, watched, op)
+	if r.noneOwn(way) {
+		return 0
+	}
+	n, _ := r.share(way, watched)
+	return n
+}
+
+// noneOwn tells whether it was seen that no program belongs to an exec.
+func (r report) noneOwn(way string) bool {
+	_, own := r.contained(way)
+	return r.runs[way] != nil && len(own) == 0
 }
 
 // missed are the operations whose target the default mode misses.

@@ -61,7 +61,7 @@ func (r report) cells(row row) []string {
 // none, and what was measured shows how good the measure is.
 func (r report) shareCell(row row) string {
 	text := cell(row.counts, func(n int) (int, bool) { return r.share(row.way, n) })
-	if _, own := r.contained(row.way); len(own) == 0 && r.runs[row.way] != nil {
+	if r.noneOwn(row.way) {
 		return fmt.Sprintf("0 by construction (measured %s)", text)
 	}
 	return text
