@@ -7,6 +7,7 @@
 //	go run ./test/load                     every scenario on Linux 6.12
 //	go run ./test/load -kernel 6.1 -run flood
 //	go run ./test/load -seconds 5          quicker
+//	go run ./test/load -smp 1              on one processor
 //
 // The exit code is 0 when everything holds.
 package main
