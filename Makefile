@@ -142,6 +142,11 @@ test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
 	@$(STEP) 'test-e2e $(E2E_KERNELS) $(E2E_SMOKE)' go run ./test/e2e/cmd/e2e \
 	  -kernels '$(E2E_KERNELS)' -smoke '$(E2E_SMOKE)'
 
+LIFECYCLES ?= 1000
+.PHONY: test-lifecycles
+test-lifecycles: ## So many containers come and go in a VM: no access (half an hour on an idle core).
+	@$(STEP) 'test-lifecycles $(KERNEL)' go run ./test/e2e/cmd/e2e -where vm -kernels $(KERNEL) -lifecycles $(LIFECYCLES)
+
 # Every kernel's results are kept in the cache, so that a run of some kernels
 # updates their part of the table. RUNGS, TIERS, FS and CASES select further.
 CONFORMANCE_KERNELS ?= $(KERNELS) $(if $(filter file,$(origin KERNELS)),arm64/6.12)

@@ -9,7 +9,7 @@
 //
 //	go run ./test/bench                            tables on standard output
 //	go run ./test/bench -kernels 6.1,6.12 -markdown
-//	go run ./test/bench -write docs/benchmarks.md  replaces the figures there
+//	go run ./test/bench -write docs/benchmarks.md  replaces the kernel's figures there
 //	go run ./test/bench -sizes -kernels 5.10,6.12 -write docs/program-sizes.md
 //
 // The exit code is 1 when the sensor misses a target and 2 when something could
@@ -66,7 +66,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	kernels := flags.String("kernels", "6.12", "`kernels` to measure on, separated by commas")
 	flags.BoolVar(&o.markdown, "markdown", false, "print tables for documentation")
 	flags.BoolVar(&o.sizes, "sizes", false, "report the sizes of the sensor's programs instead")
-	flags.StringVar(&o.write, "write", "", "replace the figures in this Markdown `file`")
+	flags.StringVar(&o.write, "write", "", "replace the figures in this Markdown `file`, those of the kernels that were run")
 	flags.DurationVar(&o.timeout, "timeout", 40*time.Minute, "limit for each boot")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -113,7 +113,7 @@ func reportCosts(ctx context.Context, g guest, o options, stdout io.Writer) erro
 			fmt.Fprintln(stdout, r.text())
 		}
 	}
-	if err := publish(o, markdownOf(reports), stdout); err != nil {
+	if err := publish(o, markdownOf(reports), mergeInto, stdout); err != nil {
 		return err
 	}
 	var missed []error
@@ -124,14 +124,14 @@ func reportCosts(ctx context.Context, g guest, o options, stdout io.Writer) erro
 }
 
 // publish prints and writes what goes into documentation.
-func publish(o options, markdown string, stdout io.Writer) error {
+func publish(o options, markdown string, put func(path, figures string) error, stdout io.Writer) error {
 	if o.markdown {
 		fmt.Fprint(stdout, markdown)
 	}
 	if o.write == "" {
 		return nil
 	}
-	return replaceIn(o.write, markdown)
+	return put(o.write, markdown)
 }
 
 // measure runs the whole benchmark on one kernel.
@@ -146,23 +146,3 @@ func measure(ctx context.Context, g guest, kernel string) (report, error) {
 	}
 	return r, r.check()
 }
-
-// replaceIn puts new figures between the marks of a document.
-func replaceIn(path, figures string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := strings.Cut(string(raw), beginMark)
-	_, after, ok2 := strings.Cut(rest, endMark)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s: no lines %q and %q", path, strings.TrimSpace(beginMark), strings.TrimSpace(endMark))
-	}
-	return os.WriteFile(path, []byte(before+beginMark+"\n"+figures+endMark+after), 0o644)
-}
-
-// The marks around the figures in a document.
-const (
-	beginMark = "<!-- bench: begin -->\n"
-	endMark   = "<!-- bench: end -->\n"
-)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/beesting-otel/beesting/test/bench/internal/figure"
 	"github.com/beesting-otel/beesting/test/vm"
@@ -13,15 +14,17 @@ import (
 const targetKernel = "6.12"
 
 // limit is what the default tier may add to an operation, with any number of
-// watched inodes.
-func limit(op string) int {
+// watched inodes; false where there is no target.
+func limit(op string) (n int, ok bool) {
 	switch op {
 	case figure.Open:
-		return 250
+		return 250, true
 	case figure.Exec: // its share, see report.share
-		return 300
+		return 300, true
+	case figure.Process: // has an exec in it
+		return 0, false
 	default:
-		return 220
+		return 220, true
 	}
 }
 
@@ -30,8 +33,10 @@ func limit(op string) int {
 // the hash of the directory cache, and share their buckets with others.
 func drift(op string, sameBoot bool) float64 {
 	switch {
+	case op == figure.Process:
+		return 2000 // a hundredth: one that comes and goes, twice switched
 	case op == figure.Exec:
-		return 1000 // half a percent: a process that comes and goes, twice switched
+		return 150
 	case sameBoot:
 		return 5
 	default:
@@ -48,18 +53,20 @@ type report struct {
 	// bare is the cost of each operation with nothing watching, by boot; cost is
 	// by way, number of watched inodes and operation, runs by way, operation and
 	// program.
-	bare map[string]map[string]float64
-	// bareExec is what an exec took just before each way.
-	bareExec map[string]float64
-	cost     map[string]map[int]map[string]float64
-	runs     map[string]map[string]map[string]float64
-	memory   []figure.Memory
+	bare   map[string]map[string]float64
+	cost   map[string]map[int]map[string]float64
+	runs   map[string]map[string]map[string]float64
+	memory []figure.Memory
+	// spread is the widest by which children differed, by operation.
+	spread map[string]float64
+	date   string
 }
 
 func newReport(selector string) report {
 	return report{
-		selector: selector, bare: map[string]map[string]float64{}, bareExec: map[string]float64{},
-		cost: map[string]map[int]map[string]float64{}, runs: map[string]map[string]map[string]float64{},
+		selector: selector, date: time.Now().UTC().Format(time.DateOnly),
+		bare: map[string]map[string]float64{}, cost: map[string]map[int]map[string]float64{},
+		runs: map[string]map[string]map[string]float64{}, spread: map[string]float64{},
 	}
 }
 
@@ -67,6 +74,9 @@ func newReport(selector string) report {
 func (r *report) add(boot string, kernel vm.Kernel, figures []figure.Figure) {
 	r.kernel = kernel
 	for _, f := range figures {
+		for op, n := range f.Spread {
+			r.spread[op] = max(r.spread[op], n)
+		}
 		switch {
 		case f.Default != "":
 			r.mode = f.Default
@@ -79,7 +89,6 @@ func (r *report) add(boot string, kernel vm.Kernel, figures []figure.Figure) {
 				r.cost[f.Way] = map[int]map[string]float64{}
 			}
 			r.cost[f.Way][f.Watched] = f.Instructions
-			r.bareExec[f.Way] = f.BareExec
 			if f.Runs != nil {
 				r.runs[f.Way] = f.Runs
 			}
@@ -98,9 +107,6 @@ func (r report) check() error {
 				}
 			}
 		}
-		if r.bareExec[row.way] <= 0 {
-			return fmt.Errorf("%s: no exec was measured before %s", r.selector, row.way)
-		}
 		if row.programs && len(r.runs[row.way]) == 0 {
 			return fmt.Errorf("%s: no program of %s runs in any operation", r.selector, row.way)
 		}
@@ -116,7 +122,31 @@ func (r report) check() error {
 	if len(r.memory) == 0 {
 		return fmt.Errorf("%s: no figures of memory", r.selector)
 	}
-	return r.steady()
+	if err := r.steady(); err != nil {
+		return err
+	}
+	return r.calibrated()
+}
+
+// miscalibrated is by how much the share of an exec may be off. On 6.12 the five
+// programs that do nothing take 620 instructions of an exec, time and again, and
+// 925 elsewhere; where these 300 go is not known.
+const miscalibrated = 400
+
+// calibrated refuses figures in which the exec's share of programs that do
+// nothing isn't what as many of them cost elsewhere.
+func (r report) calibrated() error {
+	floor := float64(r.added(figure.EmptyLSM, 0, figure.Stat))
+	_, own := r.contained(figure.EmptyLSM)
+	want := 0.0
+	for _, n := range own {
+		want += n * floor
+	}
+	if got, _ := r.share(figure.EmptyLSM, 0); math.Abs(float64(got)-want) > miscalibrated {
+		return fmt.Errorf("%s: the exec's share of programs that do nothing is %d instructions and not about %.0f, so it proves nothing",
+			r.selector, got, want)
+	}
+	return nil
 }
 
 // steady refuses figures of a bare kernel that is not always the same.
@@ -135,11 +165,7 @@ func (r report) steady() error {
 
 // added is what a way adds to one operation.
 func (r report) added(way string, watched int, op string) int {
-	bare := r.bare[bootOf(way)][op]
-	if op == figure.Exec {
-		bare = r.bareExec[way]
-	}
-	return int(math.Round(r.cost[way][watched][op] - bare))
+	return int(math.Round(r.cost[way][watched][op] - r.bare[bootOf(way)][op]))
 }
 
 func bootOf(way string) string {
@@ -160,7 +186,7 @@ func (r report) contained(way string) (ops map[string]float64, own map[string]fl
 	ops = map[string]float64{}
 	for _, op := range figure.Ops {
 		runs := r.runs[way][op]
-		if op == figure.Exec || len(runs) == 0 {
+		if op == figure.Exec || op == figure.Process || len(runs) == 0 {
 			continue
 		}
 		times := math.Inf(1)
@@ -194,14 +220,25 @@ func (r report) share(way string, watched int) (n int, ok bool) {
 	return n, true
 }
 
-// judged is what the target of an operation is about.
+// judged is what the target of an operation is about. The kernel's run counts are
+// exact, and what an exec takes is not: where no program belongs to an exec its
+// share is none, whatever was measured.
 func (r report) judged(op string, watched int) int {
 	way := figure.SensorPrefix + r.mode
-	if op == figure.Exec {
-		n, _ := r.share(way, watched)
-		return n
+	if op != figure.Exec {
+		return r.added(way, watched, op)
 	}
-	return r.added(way, watched, op)
+	if r.noneOwn(way) {
+		return 0
+	}
+	n, _ := r.share(way, watched)
+	return n
+}
+
+// noneOwn tells whether it was seen that no program belongs to an exec.
+func (r report) noneOwn(way string) bool {
+	_, own := r.contained(way)
+	return r.runs[way] != nil && len(own) == 0
 }
 
 // missed are the operations whose target the default mode misses.
@@ -211,9 +248,13 @@ func (r report) missed() []string {
 		return nil
 	}
 	for _, op := range figure.Ops {
+		most, ok := limit(op)
+		if !ok {
+			continue
+		}
 		for _, n := range figure.Counts {
-			if got := r.judged(op, n); got > limit(op) {
-				missed = append(missed, fmt.Sprintf("%s with %d watched: %d instructions added, want at most %d", op, n, got, limit(op)))
+			if got := r.judged(op, n); got > most {
+				missed = append(missed, fmt.Sprintf("%s with %d watched: %d instructions added, want at most %d", op, n, got, most))
 				break
 			}
 		}

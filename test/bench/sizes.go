@@ -43,7 +43,7 @@ func reportSizes(ctx context.Context, g guest, o options, stdout io.Writer) erro
 	if !o.markdown {
 		fmt.Fprint(stdout, markdown)
 	}
-	return publish(o, markdown, stdout)
+	return publish(o, markdown, replaceIn, stdout)
 }
 
 // sizesMarkdown has a table for each mode: the tier recon, which loads the

@@ -42,7 +42,7 @@ func rowsOf(mode string) []row {
 
 // header names the columns.
 func header() []string {
-	return []string{"", "open+close", "stat", "1-byte read", "mmap+munmap", "exec, whole", "exec's share"}
+	return []string{"", "open+close", "stat", "1-byte read", "mmap+munmap", "exec", "exec's share", "a process, whole"}
 }
 
 // cells are the row's figures under the header.
@@ -50,8 +50,21 @@ func (r report) cells(row row) []string {
 	out := []string{row.label}
 	for _, op := range figure.Ops {
 		out = append(out, cell(row.counts, func(n int) (int, bool) { return r.added(row.way, n, op), true }))
+		if op == figure.Exec {
+			out = append(out, r.shareCell(row))
+		}
 	}
-	return append(out, cell(row.counts, func(n int) (int, bool) { return r.share(row.way, n) }))
+	return out
+}
+
+// shareCell is an exec's share. Where no program belongs to an exec the share is
+// none, and what was measured shows how good the measure is.
+func (r report) shareCell(row row) string {
+	text := cell(row.counts, func(n int) (int, bool) { return r.share(row.way, n) })
+	if r.noneOwn(row.way) {
+		return fmt.Sprintf("0 by construction (measured %s)", text)
+	}
+	return text
 }
 
 // cell has the figures for 1, 1,000 and 100,000 watched inodes, or one where
@@ -83,21 +96,40 @@ func (r report) bareCells() []string {
 	out := []string{"nothing watches: all of it"}
 	for _, op := range figure.Ops {
 		out = append(out, fmt.Sprintf("%.0f", r.bare[figure.BootWatchers][op]))
+		if op == figure.Exec {
+			out = append(out, "–")
+		}
 	}
-	return append(out, "–")
+	return out
+}
+
+// spreadCells are by how much the children that measured the same differed.
+func (r report) spreadCells() []string {
+	out := []string{"spread of the children, at most"}
+	for _, op := range figure.Ops {
+		out = append(out, fmt.Sprintf("%.0f", r.spread[op]))
+		if op == figure.Exec {
+			out = append(out, "")
+		}
+	}
+	return out
 }
 
 // targetCells are the targets, and whether they are kept.
 func (r report) targetCells() []string {
 	out := []string{"target for the default tier"}
 	judge := func(op string) string {
+		most, ok := limit(op)
+		if !ok {
+			return ""
+		}
 		state := "kept"
 		for _, n := range figure.Counts {
-			if r.judged(op, n) > limit(op) {
+			if r.judged(op, n) > most {
 				state = "MISSED"
 			}
 		}
-		return fmt.Sprintf("≤ %d: %s", limit(op), state)
+		return fmt.Sprintf("≤ %d: %s", most, state)
 	}
 	for _, op := range figure.Ops {
 		if op == figure.Exec {
@@ -117,7 +149,7 @@ func (r report) table() [][]string {
 			lines = append(lines, r.targetCells())
 		}
 	}
-	return lines
+	return append(lines, r.spreadCells())
 }
 
 // text is the report for a terminal.
@@ -159,7 +191,8 @@ func (r report) execText() string {
 func markdownOf(reports []report) string {
 	var b strings.Builder
 	for _, r := range reports {
-		fmt.Fprintf(&b, "### Linux %s\n\nDebian `%s` (%s).\n\n", series(r.kernel.Release), r.kernel.Release, r.kernel.Version)
+		fmt.Fprintf(&b, "%s%s\n\nDebian `%s` (%s), measured on %s.\n\n", section, series(r.kernel.Release),
+			r.kernel.Release, r.kernel.Version, r.date)
 		markdownTable(&b, header(), r.table())
 		fmt.Fprintf(&b, "\n%s\n\n", r.execText())
 		markdownTable(&b, memoryHeader(), memoryTable(r.memory))

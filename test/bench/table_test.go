@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,14 +11,17 @@ import (
 )
 
 func TestMarkdownTable(t *testing.T) {
-	text := markdownOf([]report{sample(t, 248.2, nil)})
+	r := sample(t, 248.2, nil)
+	r.date = "2026-01-02"
+	text := markdownOf([]report{r})
 	for _, want := range []string{
-		"### Linux 6.12\n",
-		"| nothing watches: all of it | 5000 | 5000 | 5000 | 5000 | 400000 | – |\n",
-		"| beesting, lsm (default) | +248 | +248 | +248 | +248 | +1093 | +101 |\n",
-		"| target for the default tier | ≤ 250: kept | ≤ 220: MISSED | ≤ 220: MISSED | ≤ 220: MISSED |  | ≤ 300: kept |\n",
-		"| auditctl -w on a sibling | +2000 | +2000 | +2000 | +2000 | +8100 | – |\n",
-		"1 × mmap, 1 × open, 2 × read, and of its own: 1 × bprm_check, 0.3 × mmap_file.",
+		"### Linux 6.12\n\nDebian `6.12.1-x` (6.12.1-1), measured on 2026-01-02.\n",
+		"| nothing watches: all of it | 5000 | 5000 | 5000 | 5000 | 400000 | – | 5000 |\n",
+		"| beesting, lsm (default) | +248 | +248 | +248 | +248 | +1241 | +249 | +248 |\n",
+		"| target for the default tier | ≤ 250: kept | ≤ 220: MISSED | ≤ 220: MISSED | ≤ 220: MISSED |  | ≤ 300: kept |  |\n",
+		"| auditctl -w on a sibling | +2000 | +2000 | +2000 | +2000 | +10000 | – | +2000 |\n",
+		"| spread of the children, at most | 0 | 0 | 0 | 2000 | 0 |  | 0 |\n",
+		"1 × mmap, 1 × open, 2 × read, and of its own: 1 × bprm_check.",
 		"| lsm | 0.0 MiB | 5.0 MiB | +3.0 MiB | +0.0 MiB | +0.0 MiB | +10000 |\n",
 	} {
 		if !strings.Contains(text, want) {
@@ -34,6 +38,19 @@ func TestCellShowsWhatGrows(t *testing.T) {
 	}
 	if got := cell(figure.Counts[:2], value); got != "+6" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestShareOfAWayWithoutAProgramForIt(t *testing.T) {
+	r := sample(t, 10, nil)
+	delete(r.runs["sensor lsm"][figure.Exec], "bprm_check")
+	line := r.cells(row{"sensor lsm", "x", figure.Counts[:], true})
+	if want := "0 by construction (measured +10)"; !slices.Contains(line, want) {
+		t.Errorf("no %q in %q", want, line)
+	}
+	r.cost["sensor lsm"][1000][figure.Exec] += 1000 // noise, as no program ran
+	if err := r.verdict(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -62,6 +79,23 @@ func TestSizesMarkdown(t *testing.T) {
 	}
 	if _, err := sizesMarkdown([]sized{old}); err == nil {
 		t.Error("no program anywhere: no error")
+	}
+}
+
+func TestEachKernelKeepsItsSection(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "doc.md")
+	if err := os.WriteFile(path, []byte("# A\n"+beginMark+"\nstray\n\n### Linux 6.1\n\nold\n\n### Linux 6.12\n\nold\n\n"+endMark+"tail\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := mergeInto(path, "### Linux 6.12\n\nnew\n\n### Linux 7.3\n\nnew\n\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	want := "# A\n" + beginMark + "\n### Linux 6.1\n\nold\n\n### Linux 6.12\n\nnew\n\n### Linux 7.3\n\nnew\n\n" + endMark + "tail\n"
+	if err != nil || string(got) != want {
+		t.Errorf("%v: %s", err, got)
 	}
 }
 

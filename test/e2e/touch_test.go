@@ -328,34 +328,7 @@ func (s *suite) skipping(t *testing.T, b *box, n int) {
 // and to take them down is no access. That nothing was reported is what every
 // scenario ends with.
 func (s *suite) churn(t *testing.T) {
-	const n = 50
-	defer timed(t, fmt.Sprintf("%d containers", n))()
 	ctx, cancel := context.WithTimeout(t.Context(), churnPatience)
 	defer cancel()
-	b := s.runForever(t, pod{ns: "shop", name: "churn"})
-	rt := s.node.CRI()
-	spent := map[string]time.Duration{}
-	step := func(name string, do func() error) {
-		begin := time.Now()
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
-		spent[name] += time.Since(begin).Round(time.Millisecond)
-	}
-	for i := range n {
-		b.name = fmt.Sprintf("c%d", i)
-		var id string
-		step("create", func() error {
-			id = s.addContainer(ctx, t, b, pod{command: []string{"sleep", "36000"}})
-			return nil
-		})
-		step("start", func() error { return rt.StartContainer(ctx, id) })
-		step("exec", func() error {
-			_, err := rt.Exec(ctx, id, "true")
-			return err
-		})
-		step("stop", func() error { return rt.StopContainer(ctx, id) })
-		step("remove", func() error { return rt.RemoveContainer(ctx, id) })
-	}
-	t.Logf("of that: %v", spent)
+	s.lifecycles(ctx, t, 50, nil)
 }

@@ -7,6 +7,7 @@
 //	go run ./test/load                     every scenario on Linux 6.12
 //	go run ./test/load -kernel 6.1 -run flood
 //	go run ./test/load -seconds 5          quicker
+//	go run ./test/load -smp 1              on one processor
 //
 // The exit code is 0 when everything holds.
 package main
@@ -44,6 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	mode := flags.String("mode", "auto", "the sensor's `mode`")
 	seconds := flags.Int("seconds", 30, "how long a flood lasts")
 	processes := flags.Int("processes", 8, "how many processes make it")
+	cpus := flags.Int("smp", 4, "`number` of the VM's processors")
 	only := flags.String("run", "", "only scenarios whose names match this regular `expression`")
 	timeout := flags.Duration("timeout", 30*time.Minute, "limit for the whole run")
 	if err := flags.Parse(args); err != nil {
@@ -62,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	cfg := vm.Config{
-		Kernel: *kernel, MemoryMiB: 1024, Timeout: *timeout, Progress: stderr,
+		Kernel: *kernel, MemoryMiB: 1024, CPUs: *cpus, Timeout: *timeout, Progress: stderr,
 		Files:  map[string]string{"/load": program},
 		Stdout: stdout, Stderr: stderr,
 		Command: []string{

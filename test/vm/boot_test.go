@@ -41,6 +41,29 @@ func TestRunReturnsOutputAndExitCode(t *testing.T) {
 	}
 }
 
+// TestProcessorsTakeTurns: a guest with several has them all at work, also while
+// its text is patched.
+func TestProcessorsTakeTurns(t *testing.T) {
+	script := `cat /sys/devices/system/cpu/online
+for c in 0 1 2 3; do taskset $((1 << c)) sh -c 'cut -d" " -f39 /proc/self/stat' & done; wait
+cd /sys/kernel/tracing; for i in 1 2 3 4 5; do echo "p:x$i do_sys_openat2" >> kprobe_events; echo 1 > events/kprobes/enable; echo 0 > events/kprobes/enable; done; echo patched`
+	code, out, errOut, err := start(t, Config{CPUs: 4}, "sh", "-c", script)
+	must(t, err)
+	for _, want := range []string{"0-3\n", "\n1\n", "\n2\n", "\n3\n", "patched\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %q", want, out)
+		}
+	}
+	if code != 0 {
+		t.Errorf("code %d: %s", code, errOut)
+	}
+	for _, cfg := range []Config{{CPUs: -1}, {CPUs: maxCPUs + 1}, {CPUs: 2, ICount: true}} {
+		if _, _, _, err := start(t, cfg, "true"); err == nil || !strings.Contains(err.Error(), "processors") {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+}
+
 func TestRunTellsHowAGuestDied(t *testing.T) {
 	tests := map[string]struct {
 		script string

@@ -27,6 +27,10 @@ type Config struct {
 	Append []string
 	// MemoryMiB is the guest's memory. Default 512.
 	MemoryMiB int
+	// CPUs is how many processors the guest has. Default 1. One thread of the host
+	// emulates all of them in turn: more are for what runs on several at a time,
+	// and make nothing faster.
+	CPUs int
 	// Files maps absolute guest paths to host files or directories. Paths under
 	// /tmp, /run, /proc, /sys and /dev can't be used: the guest mounts those.
 	Files map[string]string
@@ -91,7 +95,10 @@ type Boot struct {
 const (
 	defaultKernel    = "6.12"
 	defaultMemoryMiB = 512
+	defaultCPUs      = 1
 	defaultTimeout   = 5 * time.Minute
+	// maxCPUs bounds Config.CPUs: each has that share of the one thread's time.
+	maxCPUs = 8
 )
 
 // Run boots a kernel, runs cfg.Command in it and returns its exit code. The
@@ -143,6 +150,9 @@ func withDefaults(cfg Config) Config {
 	if cfg.MemoryMiB == 0 {
 		cfg.MemoryMiB = defaultMemoryMiB
 	}
+	if cfg.CPUs == 0 {
+		cfg.CPUs = defaultCPUs
+	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
@@ -165,6 +175,9 @@ func withDefaults(cfg Config) Config {
 func prepare(ctx context.Context, cfg Config, tmp string, jobs []Job) (*machine, error) {
 	if err := checkFiles(cfg.Files); err != nil {
 		return nil, err
+	}
+	if cfg.CPUs < 1 || cfg.CPUs > maxCPUs || cfg.CPUs > 1 && cfg.ICount {
+		return nil, fmt.Errorf("%d processors: want 1 to %d, and 1 where instructions are counted", cfg.CPUs, maxCPUs)
 	}
 	a, err := guestArch(cfg.Arch)
 	if err != nil {

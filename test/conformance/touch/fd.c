@@ -83,6 +83,19 @@ CASE(own_clone, "open", "FICLONE to another file")
 
 	EITHER(EOPNOTSUPP, EXDEV, ioctl(out, FICLONE, rd()));
 }
+CASE(own_dedupe, "open", "FIDEDUPERANGE with another file")
+{
+	union { struct file_dedupe_range r; char space[sizeof(struct file_dedupe_range) + sizeof(struct file_dedupe_range_info)]; } d = {.r = {.src_length = 8, .dest_count = 1}};
+
+	d.r.info[0].dest_fd = OK(open(file(scratch, "copy"), O_WRONLY));
+	EITHER(EOPNOTSUPP, EINVAL, ioctl(rd(), FIDEDUPERANGE, &d));
+}
+CASE(own_cachestat, "open", "cachestat(2): which of its pages are in memory", .since = "6.5")
+{
+	uint64_t range[2] = {0, 0}, counts[5];
+
+	OK(syscall(NR_cachestat, rd(), range, counts, 0));
+}
 CASE(own_fstat, "open", "fstat, fstatat with an empty path, statx; before 6.6 not taken for the own open where the file is writable", .before = "6.6", .old = "open", .old_overlay = "open stat x3")
 {
 	struct statx sx;
@@ -174,6 +187,12 @@ CASE(mmap_protect, "open mmap", "mprotect, mremap, madvise, msync of the mapping
 	OK(madvise(p, 4096, MADV_WILLNEED));
 	OK(msync(p, 4096, MS_SYNC));
 	OK(mremap(p, 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED ? -1 : 0);
+}
+CASE(mmap_mincore, "open mmap", "mincore(2) of the mapping: which of its pages are in memory")
+{
+	unsigned char pages[1];
+
+	OK(mincore(map(rd(), PROT_READ, MAP_SHARED), 4096, pages));
 }
 CASE(mmap_twice, "open mmap x2", "two mappings") { int fd = rd(); map(fd, PROT_READ, MAP_PRIVATE); map(fd, PROT_READ, MAP_PRIVATE); }
 

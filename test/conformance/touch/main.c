@@ -49,6 +49,11 @@ const char *file(const char *dirname, const char *basename)
 	return path;
 }
 
+void sensor_reads(void)
+{
+	OK(raise(SIGSTOP));
+}
+
 void own_mounts(void)
 {
 	OK(unshare(CLONE_NEWNS));
@@ -84,6 +89,7 @@ static void list(void)
 		quote("overlay", t->overlay ? t->overlay : t->kinds);
 		if (t->fanotify)
 			quote("fanotify", t->fanotify);
+		quote("fanotifySince", t->fanotify_since);
 		if (t->lsm)
 			quote("lsm", t->lsm);
 		if (t->kprobe)
@@ -109,6 +115,8 @@ static void list(void)
 		number("host", t->host);
 		number("rw", t->rw);
 		number("noEnd", t->no_end);
+		number("lower", t->lower);
+		number("reflink", t->reflink);
 		printf("\"directory\":%u}\n", t->directory);
 	}
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Opens: every system call, flag and path that leads to the token. */
 #include "touch.h"
+#include <linux/loop.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 
 static void opened(int fd)
 {
@@ -235,4 +238,24 @@ CASE(swapon, "open", "swapon(2) of it, which is no swap area", .root = 1, .rw = 
 {
 	/* EINVAL: no swap area, or a file system that has none. */
 	REFUSED(EINVAL, syscall(SYS_swapon, token, 0));
+}
+/* loop_device makes one of the file, and lets go of it when the process ends. */
+static int loop_device(int fd)
+{
+	char path[32];
+	int control, device;
+
+	/* The module makes the node, and opening the node loads the module. */
+	EITHER(EEXIST, EEXIST, mknod("/dev/loop-control", S_IFCHR | 0600, makedev(10, 237)));
+	control = OK(open("/dev/loop-control", O_RDWR));
+	snprintf(path, sizeof(path), "/dev/loop%ld", OK(ioctl(control, LOOP_CTL_GET_FREE)));
+	device = OK(open(path, O_RDONLY));
+	OK(ioctl(device, LOOP_SET_FD, fd));
+	return device;
+}
+CASE(loop_device, "open", "a loop device made of it", .root = 1)
+{
+	int device = loop_device(OK(open(token, O_RDONLY)));
+
+	OK(ioctl(device, LOOP_CLR_FD));
 }

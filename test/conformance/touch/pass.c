@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Descriptors that somebody else opened: inherited, or handed over. */
 #include "touch.h"
+#include <linux/fs.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -67,6 +69,19 @@ CASE(inherit_splice, "read", "splice(2) from it", .inherit = 1)
 CASE(inherit_copy_file_range, "read", "copy_file_range(2) from it; before 6.8 the kernel asks twice", .before = "6.8", .old = "read x2", .old_overlay = "read", .inherit = 1)
 {
 	OK(copy_file_range(INHERITED, NULL, OK(open(file(scratch, "copy"), O_WRONLY)), NULL, 8, 0));
+}
+CASE(inherit_dedupe, "read x2", "FIDEDUPERANGE: whether another file has the same in it; from 6.8 on the kernel asks twice", .before = "6.8", .old = "read", .fanotify = "", .cant = "on tmpfs and ext4 refused before the file is asked for anything; not in the fanotify mode", .reflink = 1, .inherit = 1)
+{
+	union { struct file_dedupe_range r; char space[sizeof(struct file_dedupe_range) + sizeof(struct file_dedupe_range_info)]; } d = {.r = {.src_length = 8, .dest_count = 1}};
+
+	d.r.info[0].dest_fd = OK(open(file(scratch, "copy"), O_WRONLY));
+	EITHER(EOPNOTSUPP, EINVAL, ioctl(INHERITED, FIDEDUPERANGE, &d));
+}
+CASE(inherit_cachestat, "", "cachestat(2): which of its pages are in memory", .cant = "no hook is called; nothing of what is in it is told", .inherit = 1, .since = "6.5")
+{
+	uint64_t range[2] = {0, 0}, counts[5];
+
+	OK(syscall(NR_cachestat, INHERITED, range, counts, 0));
 }
 CASE(inherit_mmap, "mmap", "mmap(2)", .inherit = 1) { fd = INHERITED; map_fd(); }
 CASE(inherit_fstat, "stat", "fstat(2)", .inherit = 1) { fd = INHERITED; stat_fd(); }

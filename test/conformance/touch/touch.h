@@ -44,6 +44,8 @@ struct touch {
 	const char *kinds, *overlay;
 	/* fanotify: what that rung tells instead, by its own Coverage's notes. */
 	const char *fanotify;
+	/* fanotify_since: before this kernel, that rung tells nothing; cant says it. */
+	const char *fanotify_since;
 	/* lsm, kprobe: what that rung tells instead. */
 	const char *lsm, *kprobe, *kprobe_overlay;
 	/* old and old_overlay: what is told before the kernel `before`. */
@@ -78,6 +80,12 @@ struct touch {
 	unsigned int host;
 	/* directory: the token's directory is watched too. */
 	unsigned int directory;
+	/* lower: the token lies in the overlay's lower layer. host is the file
+	 * there, or with 2 where the copy will be that a write makes. */
+	unsigned int lower;
+	/* reflink: nothing is told where the file system shares no extents, which
+	 * tmpfs and ext4 don't; cant says so. */
+	unsigned int reflink;
 	void (*run)(void);
 };
 
@@ -135,6 +143,9 @@ void die(const char *file, int line, const char *what, long r);
 void child(void (*f)(void));
 /* file makes a file with some bytes and returns its path. */
 const char *file(const char *dirname, const char *basename);
+/* sensor_reads stops this process until the harness has read what the sensor
+ * has to tell so far, as an agent does all the time. */
+void sensor_reads(void);
 /* own_mounts moves into a mount namespace that ends with the process. */
 void own_mounts(void);
 
@@ -148,6 +159,7 @@ void own_mounts(void);
 #define NR_mount_setattr 442
 #define NR_landlock_create_ruleset 444
 #define NR_landlock_restrict_self 446
+#define NR_cachestat 451
 #define NR_fchmodat2 452
 #define NR_setxattrat 463
 #define NR_getxattrat 464

@@ -9,6 +9,9 @@
 
 enum way { INLINE, WORKER, POLLED };
 
+/* Not in Linux 6.1's headers. */
+enum { OP_FIXED_FD_INSTALL = 54 };
+
 static char buf[64];
 
 static void barrier(void) { __sync_synchronize(); }
@@ -21,24 +24,50 @@ static void *ring_map(int ring, size_t size, off_t at)
 	return p;
 }
 
-/* submit runs one entry and returns its result, negative for an error. */
+/* ring is one, of which entries are run one after the other. */
+struct ring {
+	int fd;
+	unsigned done;
+	struct io_uring_params p;
+	char *sq, *cq;
+	struct io_uring_sqe *sqe;
+};
+
+static struct ring new_ring(enum way way)
+{
+	struct ring r = {.p = {.flags = way == POLLED ? IORING_SETUP_SQPOLL : 0, .sq_thread_idle = 100}};
+
+	r.fd = OK(syscall(SYS_io_uring_setup, 1, &r.p));
+	r.sq = ring_map(r.fd, r.p.sq_off.array + 4 * r.p.sq_entries, IORING_OFF_SQ_RING);
+	r.cq = ring_map(r.fd, r.p.cq_off.cqes + r.p.cq_entries * sizeof(struct io_uring_cqe), IORING_OFF_CQ_RING);
+	r.sqe = ring_map(r.fd, r.p.sq_entries * sizeof(*r.sqe), IORING_OFF_SQES);
+	return r;
+}
+
+/* run runs one entry and returns its result, negative for an error. */
+static int run(struct ring *r, struct io_uring_sqe entry)
+{
+	int res;
+
+	*r->sqe = entry;
+	*(unsigned *)(r->sq + r->p.sq_off.array) = 0;
+	barrier();
+	*(unsigned *)(r->sq + r->p.sq_off.tail) = r->done + 1;
+	barrier();
+	OK(syscall(SYS_io_uring_enter, r->fd, 1, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP, NULL, 0));
+	res = ((struct io_uring_cqe *)(r->cq + r->p.cq_off.cqes))[r->done % r->p.cq_entries].res;
+	*(unsigned *)(r->cq + r->p.cq_off.head) = ++r->done;
+	return res;
+}
+
+/* submit runs one entry on a ring of its own. */
 static int submit(enum way way, struct io_uring_sqe entry)
 {
-	struct io_uring_params p = {.flags = way == POLLED ? IORING_SETUP_SQPOLL : 0, .sq_thread_idle = 100};
-	int ring = OK(syscall(SYS_io_uring_setup, 1, &p));
-	char *sq = ring_map(ring, p.sq_off.array + 4 * p.sq_entries, IORING_OFF_SQ_RING);
-	char *cq = ring_map(ring, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe), IORING_OFF_CQ_RING);
-	struct io_uring_sqe *sqe = ring_map(ring, p.sq_entries * sizeof(*sqe), IORING_OFF_SQES);
+	struct ring r = new_ring(way);
 
 	if (way == WORKER)
 		entry.flags |= IOSQE_ASYNC;
-	*sqe = entry;
-	*(unsigned *)(sq + p.sq_off.array) = 0;
-	barrier();
-	*(unsigned *)(sq + p.sq_off.tail) = 1;
-	barrier();
-	OK(syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP, NULL, 0));
-	return ((struct io_uring_cqe *)(cq + p.cq_off.cqes))->res;
+	return run(&r, entry);
 }
 
 static int result(int r)
@@ -78,6 +107,67 @@ CASE(uring_own_read_polled, "open", "IORING_OP_READ of the own open, SQPOLL", .r
 CASE(uring_inherit_read, "read", "IORING_OP_READ of an inherited descriptor, inline", .inherit = 1) { ring_read(INLINE, 3); }
 CASE(uring_inherit_read_worker, "read", "IORING_OP_READ of an inherited descriptor, IOSQE_ASYNC", .inherit = 1) { ring_read(WORKER, 3); }
 
+/* keep puts a file into a ring's own table, which is no descriptor any more; -1
+ * is a free place in it. */
+static void keep(struct ring *r, int fd)
+{
+	OK(syscall(SYS_io_uring_register, r->fd, IORING_REGISTER_FILES, &fd, 1));
+}
+static void read_kept(struct ring *r)
+{
+	struct io_uring_sqe e = {.opcode = IORING_OP_READ, .flags = IOSQE_FIXED_FILE, .fd = 0, .addr = (uintptr_t)buf, .len = 8};
+
+	OK(result(run(r, e)));
+}
+CASE(uring_own_read_kept, "open", "IORING_OP_READ of the own open from the ring's table, its descriptor closed", .reads = 1)
+{
+	struct ring r = new_ring(INLINE);
+	int fd = OK(open(token, O_RDONLY));
+
+	keep(&r, fd);
+	OK(close(fd));
+	read_kept(&r);
+}
+CASE(uring_inherit_read_kept, "read", "IORING_OP_READ of an inherited descriptor from the ring's table", .inherit = 1)
+{
+	struct ring r = new_ring(INLINE);
+
+	keep(&r, 3);
+	read_kept(&r);
+}
+
+/* handed_over makes a child with a ring of its own, and puts the token into that
+ * ring's table by IORING_OP_MSG_RING. */
+static void handed_over(void (*use)(struct ring *))
+{
+	struct ring ours = new_ring(INLINE), theirs = new_ring(INLINE);
+	struct io_uring_sqe e = {.opcode = IORING_OP_MSG_RING, .fd = theirs.fd, .addr = IORING_MSG_SEND_FD, .file_index = 1};
+	int status, p[2];
+
+	keep(&theirs, -1);
+	OK(pipe(p));
+	pid_t pid = OK(fork());
+	if (pid == 0) {
+		OK(read(p[0], buf, 1));
+		theirs.done = 1; /* the message */
+		*(unsigned *)(theirs.cq + theirs.p.cq_off.head) = 1;
+		use(&theirs);
+		_exit(0);
+	}
+	keep(&ours, OK(open(token, O_RDONLY)));
+	OK(result(run(&ours, e)));
+	OK(write(p[1], "x", 1));
+	OK(waitpid(pid, &status, 0));
+	OK(status ? -1 : 0);
+}
+CASE(uring_message, "open read@child", "IORING_OP_MSG_RING into another process's ring, which reads", .since = "6.0") { handed_over(read_kept); }
+static void install(struct ring *r)
+{
+	struct io_uring_sqe e = {.opcode = OP_FIXED_FD_INSTALL, .flags = IOSQE_FIXED_FILE, .fd = 0};
+
+	OK(pread(OK(result(run(r, e))), buf, 8, 0));
+}
+CASE(uring_message_install, "open receive@child read@child", "the same, made a descriptor by IORING_OP_FIXED_FD_INSTALL and read", .since = "6.8") { handed_over(install); }
 static void ring_stat(enum way way)
 {
 	struct statx sx;

@@ -21,11 +21,14 @@ const (
 	touchedFiles = 16
 	// batches are short, so that most of them end before the next timer tick, and
 	// many, so that the least of them had neither a tick nor a cold path.
-	batches = 400
-	warmUp  = 40
-	// A batch of execs is one, which takes as long as 20 to 100 of the others.
-	execBatches = 600
-	execWarmUp  = 100
+	batches = 100
+	warmUp  = 20
+	// An exec is the difference between two chains of them, divided by their
+	// lengths'. The long one takes one and a half milliseconds, so that most of
+	// them see no timer tick either (CONFIG_HZ=250).
+	execs      = 8
+	execWarmUp = 5
+	execChains = 60
 )
 
 // measure prints the instructions of one operation on files in dir, for each of
@@ -60,7 +63,18 @@ func repeat(dir, op, times string) error {
 	if err != nil {
 		return err
 	}
-	f, _, err := t.operation(op)
+	switch op {
+	case figure.Exec: // all by one process
+		return t.chain(n)
+	case figure.Process:
+		for range n {
+			if err := t.chain(1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	f, err := t.operation(op)
 	if err != nil {
 		return err
 	}
@@ -72,32 +86,64 @@ func repeat(dir, op, times string) error {
 	return nil
 }
 
-// cost is that of one operation in the cheapest batch: under -icount,
-// nanoseconds are instructions. A process's end is put off at times, to be paid
-// for by the next, so of execs the cheapest are no measure: a twentieth of them
-// is left out.
+// cost is that of one operation: under -icount, nanoseconds are instructions.
 func (t *toucher) cost(op string) (float64, error) {
-	f, perBatch, err := t.operation(op)
+	switch op {
+	case figure.Process:
+		n, err := t.chains(1)
+		return float64(n), err
+	case figure.Exec:
+		// What a process takes beside its execs is in both, and not in the figure.
+		short, err := t.chains(1)
+		if err != nil {
+			return 0, err
+		}
+		long, err := t.chains(1 + execs)
+		return float64(long-short) / execs, err
+	}
+	f, err := t.operation(op)
 	if err != nil {
 		return 0, err
 	}
-	warm, all, leave := warmUp, warmUp+batches, 0
-	if op == figure.Exec {
-		warm, all, leave = execWarmUp, execWarmUp+execBatches, execBatches/20
-	}
-	took := make([]time.Duration, 0, all)
-	for range all {
-		start := time.Now()
-		for k := range perBatch {
+	took, err := times(warmUp, batches, func() error {
+		for k := range touchedFiles {
 			if err := f(k); err != nil {
-				return 0, err
+				return err
 			}
 		}
-		took = append(took, time.Since(start))
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return float64(took[0]) / touchedFiles, nil
+}
+
+// chains is what a process takes that executes n programs: more than the cheapest
+// tenth of many. A process's end is put off at times, to be paid for by the next,
+// so that the cheapest, some 5,000 instructions below all others, are no measure.
+func (t *toucher) chains(n int) (int64, error) {
+	took, err := times(execWarmUp, execChains, func() error { return t.chain(n) })
+	if err != nil {
+		return 0, err
+	}
+	return took[len(took)/10], nil
+}
+
+// times is how long each of so many calls takes in nanoseconds, sorted, without
+// some before them.
+func times(warm, n int, f func() error) ([]int64, error) {
+	var took []int64
+	for range warm + n {
+		start := time.Now()
+		if err := f(); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(start).Nanoseconds())
 	}
 	took = took[warm:]
 	slices.Sort(took)
-	return float64(took[leave].Nanoseconds()) / float64(perBatch), nil
+	return took, nil
 }
 
 // quiet keeps Go's runtime from doing anything while something is measured.

@@ -7,16 +7,17 @@ import (
 	"encoding/binary"
 )
 
-// The addresses of exitProgram.
+// The addresses of chainProgram.
 const (
 	loadAddress = 0x400000
 	headerSize  = 64 + 56 // one ELF header, one program header
 )
 
-// exitProgram is the smallest static program: one segment, exit(0). A compiled
+// chainProgram is the smallest static program that does what is needed, in one
+// segment: it executes the next of its arguments, and so on to the last. A compiled
 // one would bring a C library's own reads and maps along.
-func exitProgram() []byte {
-	code := exitCode()
+func chainProgram() []byte {
+	code := chainCode()
 	var b bytes.Buffer
 	put := func(v any) { _ = binary.Write(&b, binary.LittleEndian, v) } // to a buffer: can't go wrong
 	// Elf64_Ehdr, elf(5).

@@ -14,11 +14,8 @@ import (
 	"github.com/beesting-otel/beesting/test/bench/internal/figure"
 )
 
-// sibling lies beside the touched files, program among them.
-const (
-	sibling = "sibling"
-	program = "program"
-)
+// sibling lies beside the touched files.
+const sibling = "sibling"
 
 // pageSize is what is mapped of a file.
 const pageSize = 4096
@@ -26,11 +23,11 @@ const pageSize = 4096
 // toucher makes the operations that are measured. The names are absolute: what
 // looks at each directory of a path pays for each.
 type toucher struct {
-	names   [touchedFiles]*byte
-	fds     [touchedFiles]uintptr
-	program *byte
-	argv    [2]*byte
-	buf     [512]byte // a struct stat, or what is read
+	names    [touchedFiles]*byte
+	fds      [touchedFiles]uintptr
+	programs [touchedFiles]*byte
+	argv     []*byte
+	buf      [512]byte // a struct stat, or what is read
 }
 
 func newToucher(dir string) (*toucher, error) {
@@ -47,30 +44,37 @@ func newToucher(dir string) (*toucher, error) {
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
 		t.fds[i] = uintptr(fd)
+		if t.programs[i], err = unix.BytePtrFromString(filepath.Join(dir, programName(i))); err != nil {
+			return nil, err
+		}
 	}
-	if t.program, err = unix.BytePtrFromString(filepath.Join(dir, program)); err != nil {
-		return nil, err
-	}
-	t.argv[0] = t.program
-	return t, nil
+	return t, defaultSIGCHLD()
 }
 
-// operation returns what makes an operation once, on the k-th file, and how
-// many make a batch.
-func (t *toucher) operation(op string) (f func(k int) error, perBatch int, err error) {
+// operation returns what makes an operation once, on the k-th file.
+func (t *toucher) operation(op string) (f func(k int) error, err error) {
 	switch op {
 	case figure.Open:
-		return t.open, touchedFiles, nil
+		return t.open, nil
 	case figure.Stat:
-		return t.stat, touchedFiles, nil
+		return t.stat, nil
 	case figure.Read:
-		return t.read, touchedFiles, nil
+		return t.read, nil
 	case figure.Mmap:
-		return t.mmap, touchedFiles, nil
-	case figure.Exec:
-		return t.exec, 1, nil
+		return t.mmap, nil
 	}
-	return nil, 0, fmt.Errorf("operation %q", op)
+	return nil, fmt.Errorf("operation %q", op)
+}
+
+// defaultSIGCHLD takes the signal from Go's runtime, whose handler would run at
+// each child's end, on any of the threads. By default the kernel drops it.
+func defaultSIGCHLD() error {
+	var action [4]uint64 // struct kernel_sigaction: SIG_DFL, no flags
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("signal: %w", errno)
+	}
+	return nil
 }
 
 func (t *toucher) open(k int) error {
@@ -125,9 +129,16 @@ func (t *toucher) mmap(k int) error {
 //go:noescape
 func vforkExec(path *byte, argv **byte) int
 
-// exec runs a program that ends at once and waits for it.
-func (t *toucher) exec(int) error {
-	pid := vforkExec(t.program, &t.argv[0])
+// chain starts a process that executes n programs in turn, of which the last
+// ends at once, and waits for it.
+func (t *toucher) chain(n int) error {
+	if len(t.argv) != n+1 {
+		t.argv = make([]*byte, n+1)
+		for i := range n {
+			t.argv[i] = t.programs[i%touchedFiles]
+		}
+	}
+	pid := vforkExec(t.argv[0], &t.argv[0])
 	if pid < 0 {
 		return fmt.Errorf("exec: %w", syscall.Errno(-pid))
 	}
@@ -140,6 +151,7 @@ func (t *toucher) exec(int) error {
 }
 
 func touchedName(i int) string { return fmt.Sprintf("f%02d", i) }
+func programName(i int) string { return fmt.Sprintf("p%02d", i) }
 
 // makeFiles creates the files that are touched, one beside them, and the files
 // to be watched. All are there from the start: what a hundred thousand more
@@ -154,9 +166,9 @@ func makeFiles(touched, watched string, n int) error {
 		if err := os.WriteFile(filepath.Join(touched, touchedName(i)), make([]byte, pageSize), 0o644); err != nil {
 			return err
 		}
-	}
-	if err := os.WriteFile(filepath.Join(touched, program), exitProgram(), 0o755); err != nil {
-		return err
+		if err := os.WriteFile(filepath.Join(touched, programName(i)), chainProgram(), 0o755); err != nil {
+			return err
+		}
 	}
 	paths := []string{filepath.Join(touched, sibling)}
 	for i := range n {

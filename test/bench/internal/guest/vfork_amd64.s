@@ -4,7 +4,7 @@
 TEXT ·vforkExec(SB), NOSPLIT, $0-24
 	MOVQ path+0(FP), R12
 	MOVQ argv+8(FP), R13
-	MOVQ $0x4111, DI // CLONE_VFORK | CLONE_VM | SIGCHLD
+	MOVQ $0x4111, DI // CLONE_VFORK | CLONE_VM | SIGCHLD, which execve would set anyway
 	XORL SI, SI
 	XORL DX, DX
 	XORL R10, R10

@@ -4,7 +4,7 @@
 TEXT ·vforkExec(SB), NOSPLIT, $0-24
 	MOVD path+0(FP), R9
 	MOVD argv+8(FP), R10
-	MOVD $0x4111, R0 // CLONE_VFORK | CLONE_VM | SIGCHLD
+	MOVD $0x4111, R0 // CLONE_VFORK | CLONE_VM | SIGCHLD, which execve would set anyway
 	MOVD ZR, R1
 	MOVD ZR, R2
 	MOVD ZR, R3

@@ -35,7 +35,7 @@ func main() {
 	flag.StringVar(&o.cases, "cases", "", "`cases` to run; all when empty")
 	flag.StringVar(&o.appends, "append", "", "`words` to add to the kernel's command line")
 	flag.StringVar(&o.results, "results", "", "`directory` to keep each kernel's results in, as JSON; those of kernels that don't run now are merged from there")
-	flag.StringVar(&o.doc, "doc", "", "`file` to write the table to, in Markdown")
+	flag.StringVar(&o.doc, "doc", "", "`file` to write the table to, in Markdown; refused while a cell is wrong or was run from other sources")
 	flag.BoolVar(&o.verbose, "v", false, "list every cell, not only the wrong ones")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -53,7 +53,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	s := &suite{options: o, tmp: tmp, out: os.Stdout}
+	s := &suite{options: o, tmp: tmp, out: os.Stdout, trees: map[string]string{}}
 	if o.kernels != "" {
 		for _, kernel := range strings.Split(o.kernels, ",") {
 			// A kernel that fails doesn't take the others' results away.

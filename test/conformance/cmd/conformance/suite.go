@@ -30,6 +30,7 @@ type suite struct {
 	out     io.Writer
 	kernels []report.Kernel
 	list    []cases.Case
+	trees   map[string]string // by architecture
 }
 
 // compilers are the C compilers by the guest's architecture.
@@ -50,9 +51,9 @@ func (s *suite) toucher(ctx context.Context, arch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sources, err := filepath.Glob("test/conformance/touch/*.c")
-	if err != nil || len(sources) == 0 {
-		return "", errors.Join(errors.New("toucher: no sources here; run this from the module's root"), err)
+	sources, err := touchSources()
+	if err != nil {
+		return "", err
 	}
 	// In the order of the sources, which is the order of the table.
 	args := append([]string{"-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Werror", "-fno-toplevel-reorder", "-o", out}, sources...)
@@ -64,21 +65,22 @@ func (s *suite) toucher(ctx context.Context, arch string) (string, error) {
 
 // kernel boots one kernel, runs the plan in it and keeps the result.
 func (s *suite) kernel(ctx context.Context, name string) error {
-	arch, selector, ok := strings.Cut(name, "/")
-	if !ok {
-		arch, selector = runtime.GOARCH, name
-	}
+	arch, selector := split(name)
 	touch, err := s.toucher(ctx, arch)
 	if err != nil {
 		return err
 	}
 	guest := filepath.Join(s.tmp, "guest-"+arch)
-	if err := vm.BuildFor(ctx, arch, guest, "github.com/beesting-otel/beesting/test/conformance/internal/guest"); err != nil {
+	if err := vm.BuildFor(ctx, arch, guest, guestPackage); err != nil {
 		return err
 	}
-	k := report.Kernel{Name: name, Date: time.Now().UTC().Format(time.DateOnly)}
+	run := report.Run{Date: time.Now().UTC().Format(time.DateOnly)}
+	if run.Tree, err = s.tree(name); err != nil {
+		return err
+	}
+	k := report.Kernel{Name: name}
 	var stdout lines
-	stdout.each = func(line []byte) error { return s.line(&k, line) }
+	stdout.each = func(line []byte) error { return s.line(&k, run, line) }
 	cfg := vm.Config{
 		Arch: arch, Kernel: selector, MemoryMiB: 1024, Timeout: limit,
 		Append:      append([]string{"lsm=landlock,lockdown,yama,bpf"}, strings.Fields(s.appends)...),
@@ -91,7 +93,7 @@ func (s *suite) kernel(ctx context.Context, name string) error {
 	code, err := vm.Run(ctx, cfg)
 	if errors.Is(err, vm.ErrEmulator) {
 		fmt.Fprintf(s.out, "%v\n     %s: all of it once more\n", err, name)
-		k.Cells, k.Rungs = nil, nil
+		k.Cells, k.Rungs, k.Runs = nil, nil, nil
 		code, err = vm.Run(ctx, cfg)
 	}
 	if err == nil && code != 0 {
@@ -104,6 +106,27 @@ func (s *suite) kernel(ctx context.Context, name string) error {
 	err = errors.Join(err, s.keep(&k))
 	s.kernels = append(s.kernels, k)
 	return err
+}
+
+// split takes a kernel's name apart.
+func split(name string) (arch, selector string) {
+	if arch, selector, ok := strings.Cut(name, "/"); ok {
+		return arch, selector
+	}
+	return runtime.GOARCH, name
+}
+
+// tree is what a kernel's cells come from now.
+func (s *suite) tree(kernel string) (string, error) {
+	arch, _ := split(kernel)
+	if s.trees[arch] == "" {
+		t, err := tree(arch)
+		if err != nil {
+			return "", err
+		}
+		s.trees[arch] = t
+	}
+	return s.trees[arch], nil
 }
 
 // plan is every rung and tier on the first file system, and the first rung in
@@ -124,7 +147,7 @@ func (s *suite) plan() string {
 	return strings.Join(plan, ",")
 }
 
-func (s *suite) line(k *report.Kernel, text []byte) error {
+func (s *suite) line(k *report.Kernel, run report.Run, text []byte) error {
 	var l cases.Line
 	if err := json.Unmarshal(text, &l); err != nil {
 		return fmt.Errorf("line of the guest %q: %w", text, err)
@@ -132,11 +155,15 @@ func (s *suite) line(k *report.Kernel, text []byte) error {
 	switch {
 	case l.Cell != nil:
 		k.Cells = append(k.Cells, *l.Cell)
+		k.Ran(l.Cell.Rung, l.Cell.Tier, l.Cell.FS, run)
 		if s.verbose || l.Cell.Verdict.Failed() {
 			fmt.Fprintf(s.out, "%s %s\n", k.Name, report.Line(*l.Cell))
 		}
 	case l.Rung != nil:
 		k.Rungs = append(k.Rungs, *l.Rung)
+		if first, _, _ := strings.Cut(s.systems, ","); l.Rung.Refused != "" {
+			k.Ran(l.Rung.Rung, l.Rung.Tier, first, run)
+		}
 		fmt.Fprintf(s.out, "%s %s\n", k.Name, report.RungLine(*l.Rung))
 	default:
 		k.Release = l.Done
@@ -146,7 +173,7 @@ func (s *suite) line(k *report.Kernel, text []byte) error {
 
 // keep writes the results down, with those kept earlier of what did not run now.
 func (s *suite) keep(k *report.Kernel) error {
-	if s.results == "" || k.Release == "" || s.cases != "" {
+	if s.results == "" || k.Release == "" || s.cases != "" || s.appends != "" {
 		return nil
 	}
 	file := filepath.Join(s.results, strings.ReplaceAll(k.Name, "/", "-")+".json")
@@ -193,17 +220,35 @@ func (s *suite) finish() error {
 	if err := s.merge(); err != nil {
 		return err
 	}
-	if s.doc != "" {
-		text := report.Markdown(s.list, s.kernels)
-		if err := os.WriteFile(s.doc, []byte(text), 0o644); err != nil {
-			return fmt.Errorf("table: %w", err)
-		}
-	}
 	if n := report.Failures(s.kernels); n > 0 {
-		return fmt.Errorf("%d cells are wrong", n)
+		return fmt.Errorf("%d cells are wrong, so there is no table", n)
+	}
+	if s.doc != "" {
+		return s.document()
 	}
 	return nil
 }
+
+// document writes the table, if all of it is of the tree that is here.
+func (s *suite) document() error {
+	stale, err := report.Stale(s.kernels, s.tree)
+	if err != nil {
+		return err
+	}
+	if len(stale) > 0 {
+		return fmt.Errorf("no table, as this was run from other sources and has to be run again:\n  %s", strings.Join(stale, "\n  "))
+	}
+	for _, u := range report.Unrun(s.kernels, names()) {
+		fmt.Fprintf(s.out, "not run, and the table says so: %s\n", u)
+	}
+	if err := os.WriteFile(s.doc, []byte(report.Markdown(s.list, s.kernels, names())), 0o644); err != nil {
+		return fmt.Errorf("table: %w", err)
+	}
+	return nil
+}
+
+// names are the kernels of the whole matrix.
+func names() []string { return append(vm.Kernels[:], "arm64/6.12") }
 
 // merge adds the kept results of kernels that did not run now.
 func (s *suite) merge() error {

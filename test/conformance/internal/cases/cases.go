@@ -20,6 +20,7 @@ type Case struct {
 	Before            string
 	Old, OldOverlay   string
 	Fanotify, LSM     *string
+	FanotifySince     string
 	Kprobe            *string
 	KprobeOverlay     *string
 	Cant, Detail      string
@@ -31,7 +32,8 @@ type Case struct {
 	Inherit           int
 	Hardlink, Host    int
 	RW, NoEnd         int
-	Directory         int
+	Directory, Lower  int
+	Reflink           int
 }
 
 // The planting forms: a file of its own bind-mounted over a path, and a file in
@@ -139,6 +141,8 @@ func (c Case) text(form, rung, release string) string {
 	switch {
 	case older(release, c.Before):
 		return old
+	case rung == RungFanotify && older(release, c.FanotifySince):
+		return ""
 	case rung == RungLSM && c.LSM != nil:
 		return *c.LSM
 	case rung == RungKprobe && form == FormOverlay && c.KprobeOverlay != nil:

@@ -38,6 +38,9 @@ type suite struct {
 	onlyTier bool
 	// next is the last placement that was used.
 	next uint64
+	// cgroup is the touchers'.
+	cgroup   *os.File
+	cgroupID uint64
 }
 
 func main() {
@@ -75,6 +78,10 @@ func run(plan, only string) error {
 	if err := ownMounts(); err != nil {
 		return err
 	}
+	if s.cgroup, s.cgroupID, err = makeCgroup(); err != nil {
+		return err
+	}
+	defer s.cgroup.Close()
 	s.onlyTier = !strings.Contains(plan, ":"+string(bpf.TierRecon)+":")
 	if err := s.runPlan(strings.Split(plan, ",")); err != nil {
 		return err

@@ -5,8 +5,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,16 +54,24 @@ func (o *observed) problem(format string, args ...any) {
 // io_uring lets go of files in a worker.
 const endsWithin = 500 * time.Millisecond
 
+// toldWithin is how long what fanotify has counted may take to be told: it tells
+// changes afterwards, and on a busy machine well afterwards.
+const toldWithin = 5 * time.Second
+
 // collect reads all events, waits for the ends of opens, and adds what the
 // kernel counted without an event.
 func (o *observed) collect() error {
-	o.told, o.as, o.opens = map[key]uint64{}, map[key]cases.Touch{}, map[uint64]bool{}
 	settled := time.Now().Add(o.run.settle())
-	for deadline := time.Now().Add(endsWithin); ; time.Sleep(10 * time.Millisecond) {
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		if err := o.drain(); err != nil {
 			return err
 		}
-		if now := time.Now(); now.After(deadline) || len(o.opens) == 0 && now.After(settled) {
+		behind, err := o.behind()
+		if err != nil {
+			return err
+		}
+		now, took := time.Now(), time.Since(begin)
+		if took > toldWithin || !behind && (took > endsWithin || len(o.opens) == 0 && now.After(settled)) {
 			break
 		}
 	}
@@ -75,6 +85,27 @@ func (o *observed) collect() error {
 	}
 	o.judgeEnds()
 	return o.counters()
+}
+
+// behind tells whether fanotify has counted something of which nothing was told.
+func (o *observed) behind() (bool, error) {
+	if !o.fanotify() {
+		return false, nil
+	}
+	count, err := o.run.sensor.Count(o.placement)
+	if err != nil {
+		return false, fmt.Errorf("counters: %w", err)
+	}
+	told := map[string]bool{bpf.KindClose.String(): true}
+	for t := range o.got {
+		told[t.Kind] = true
+	}
+	for kind, n := range count.Seen {
+		if n > 0 && !told[bpf.Kind(kind).String()] {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (o *observed) drain() error {
@@ -183,8 +214,35 @@ func (o *observed) actor(t cases.Touch, e bpf.Event) {
 	if o.fanotify() {
 		return
 	}
+	o.origin(t, e)
 	if named := e.Kind == bpf.KindXattr || e.Kind == bpf.KindRename; named && o.c.Detail != "" && e.Detail != o.c.Detail {
 		o.problem("%s of %q, want %q", t, e.Detail, o.c.Detail)
+	}
+}
+
+// origin checks where an actor comes from: its cgroup, the first process there,
+// which is the toucher, and who lies between the two.
+func (o *observed) origin(t cases.Touch, e bpf.Event) {
+	if e.StartTime < o.begin || e.StartTime > e.Time {
+		o.problem("%s by a process that started at %v, not between %v and %v", t, e.StartTime, o.begin, e.Time)
+	}
+	if e.CgroupID != o.run.cgroupID {
+		o.problem("%s in cgroup %d, want %d", t, e.CgroupID, o.run.cgroupID)
+	}
+	if e.EntryPID != o.pid || e.EntryStartTime < o.begin || e.EntryStartTime > e.StartTime {
+		o.problem("%s with entry process %d of %v, toucher is %d", t, e.EntryPID, e.EntryStartTime, o.pid)
+	}
+	var above []uint32
+	for _, a := range e.Ancestors {
+		above = append(above, a.PID)
+	}
+	// Up to the entry process and its parent, which is in another cgroup.
+	want := []uint32{uint32(os.Getpid())}
+	if t.Child {
+		want = []uint32{o.pid, uint32(os.Getpid())}
+	}
+	if !slices.Equal(above, want) {
+		o.problem("%s with ancestors %v, want %v", t, above, want)
 	}
 }
 

@@ -85,13 +85,20 @@ type planted struct {
 func (g *ground) plant(c cases.Case, n uint64) (p *planted, err error) {
 	id := strconv.FormatUint(n, 10)
 	root := filepath.Join(g.box, id)
+	dirs := []string{root, filepath.Join(root, "etc"), filepath.Join(root, "scratch")}
+	if c.Lower != 0 { // the first two show through
+		dirs = dirs[2:]
+		if err := g.lower(id); err != nil {
+			return nil, fmt.Errorf("plant for %s: %w", c.Name, err)
+		}
+	}
 	p = &planted{ground: g, id: id, path: filepath.Join(root, "etc", "password"), scratch: filepath.Join(root, "scratch")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("plant for %s: %w", c.Name, err), p.close())
 		}
 	}()
-	for _, dir := range []string{root, filepath.Dir(p.path), p.scratch} {
+	for _, dir := range dirs {
 		if err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, user, user)); err != nil {
 			return p, err
 		}
@@ -105,6 +112,12 @@ func (g *ground) plant(c cases.Case, n uint64) (p *planted, err error) {
 			return p, err
 		}
 	}
+	if c.Lower != 0 {
+		source = filepath.Join(g.in("lower"), id, "etc", "password")
+		if c.Lower == 1 {
+			p.host = source
+		}
+	}
 	p.hard = source + ".hard"
 	if err := p.write(c, source); err != nil {
 		return p, err
@@ -115,6 +128,18 @@ func (g *ground) plant(c cases.Case, n uint64) (p *planted, err error) {
 		}
 	}
 	return p, p.open(c)
+}
+
+// lower makes a token's directories in the overlay's lower layer. Nobody has
+// looked for them in the mounted overlay yet, so they show there.
+func (g *ground) lower(id string) error {
+	root := filepath.Join(g.in("lower"), id)
+	for _, dir := range []string{root, filepath.Join(root, "etc")} {
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, user, user)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *planted) write(c cases.Case, source string) error {
@@ -185,5 +210,6 @@ func (p *planted) close() error {
 		// The case may have unmounted or moved it.
 		_ = unix.Unmount(p.path, unix.MNT_DETACH)
 	}
-	return errors.Join(os.RemoveAll(filepath.Join(p.ground.box, p.id)), os.RemoveAll(filepath.Join(p.ground.in("state"), p.id)))
+	return errors.Join(os.RemoveAll(filepath.Join(p.ground.box, p.id)), os.RemoveAll(filepath.Join(p.ground.in("state"), p.id)),
+		os.RemoveAll(filepath.Join(p.ground.in("lower"), p.id)))
 }

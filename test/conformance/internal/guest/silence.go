@@ -61,6 +61,7 @@ func (r *rungRun) silent(g *ground, place cases.Place, name string, do func(*gro
 		return cell, err
 	}
 	seen := &observed{run: r, c: c, placement: placement, token: p.path, got: cases.Tally{}}
+	seen.told, seen.as, seen.opens = map[key]uint64{}, map[key]cases.Touch{}, map[uint64]bool{}
 	if err := seen.collect(); err != nil {
 		return cell, err
 	}
@@ -88,7 +89,7 @@ func (r *rungRun) siblings(g *ground) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		_, problem := touch(c, g.form, p)
+		problem := r.touch(c, g.form, p, nil)
 		if err := p.close(); err != nil {
 			return "", err
 		}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,6 +16,8 @@ token in one way (test/conformance/touch), run on every kernel, in both planting
 forms, on every rung of the sensor and in both tiers. A cell is good when exactly
 the touches of the column "Tells" are told: once each, of that kind, with the
 toucher's process, user and program, and with the kernel's own counters agreeing.
+All of it comes from one tree: the run refuses to write this page while a cell is
+wrong, or was run from other sources.
 
 | Sign | |
 |---|---|
@@ -22,8 +25,8 @@ toucher's process, user and program, and with the kernel's own counters agreeing
 | ◐ | told in part: the rest is of a kind that this rung and tier don't see |
 | ○ | not told, as documented here: by the rung's own words (below) or by the line's |
 | · | nothing to tell, and nothing told |
-| ◌ | told, but not that it was refused |
-| ✗ | wrong |
+| – | not run, see the kernels below |
+| | blank: this kernel lacks the call, or the form or the rung |
 | a/b | default tier / recon tier, where they differ |
 
 "Tells" reads: kind, ` + "`!`" + ` the error of a refused touch, ` + "`@child`" + ` by a process that the
@@ -33,12 +36,13 @@ is the first kernel that has the call.
 `
 
 // Markdown is docs/conformance.md.
-func Markdown(list []cases.Case, kernels []Kernel) string {
+// names are the kernels of the whole matrix.
+func Markdown(list []cases.Case, kernels []Kernel, names []string) string {
 	kernels = slices.DeleteFunc(slices.Clone(kernels), func(k Kernel) bool { return k.Release == "" })
 	t := newTable(kernels)
 	var b strings.Builder
 	b.WriteString(head)
-	t.kernelsSection(&b)
+	t.kernelsSection(&b, names)
 	t.casesSection(&b, list)
 	t.systemsSection(&b)
 	t.coverageSection(&b)
@@ -75,24 +79,40 @@ func newTable(kernels []Kernel) *table {
 	return t
 }
 
-func (t *table) kernelsSection(b *strings.Builder) {
-	b.WriteString("\n## Kernels\n\n| Kernel | Release | Run on | Rung and tier | Told | In part | Can't | Silent | Outcome missing | Wrong | Ends told |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
+func (t *table) kernelsSection(b *strings.Builder, names []string) {
+	b.WriteString("\n## Kernels\n\n| Kernel | Release | Run on | Rung and tier | Told | In part | Can't | Silent | Ends told |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, k := range t.kernels {
-		for _, r := range k.Rungs {
-			fmt.Fprintf(b, "| %s | %s | %s | %s %s |", k.Name, k.Release, k.Date, r.Rung, r.Tier)
-			if r.Refused != "" {
-				fmt.Fprintf(b, " refused: %s | | | | | | |\n", cell(r.Refused))
-				continue
-			}
-			n := map[cases.Verdict]int{}
-			for _, c := range k.Cells {
-				if c.Rung == r.Rung && c.Tier == r.Tier {
-					n[c.Verdict]++
-				}
-			}
-			fmt.Fprintf(b, " %d | %d | %d | %d | %d | %d | %d of %d |\n", n[cases.OK], n[cases.Part], n[cases.Cant], n[cases.None], n[cases.Outcome], n[cases.Wrong], r.Ends, r.Opens)
+		for _, s := range steps() {
+			t.kernelRow(b, k, s)
 		}
 	}
+	for _, name := range names {
+		if !slices.ContainsFunc(t.kernels, func(k Kernel) bool { return k.Name == name }) {
+			fmt.Fprintf(b, "| %s | – | not run | all | | | | | |\n", name)
+		}
+	}
+}
+
+func (t *table) kernelRow(b *strings.Builder, k Kernel, s step) {
+	run, ran := k.ran(s.rung, s.tier, t.first)
+	i := slices.IndexFunc(k.Rungs, func(r cases.Rung) bool { return r.Rung == s.rung && r.Tier == s.tier })
+	if !ran || i < 0 {
+		fmt.Fprintf(b, "| %s | %s | not run | %s | | | | | |\n", k.Name, k.Release, s)
+		return
+	}
+	r := k.Rungs[i]
+	fmt.Fprintf(b, "| %s | %s | %s | %s |", k.Name, k.Release, run.Date, s)
+	if r.Refused != "" {
+		fmt.Fprintf(b, " refused: %s | | | | |\n", cell(r.Refused))
+		return
+	}
+	n := map[cases.Verdict]int{}
+	for _, c := range k.Cells {
+		if c.Rung == s.rung && c.Tier == s.tier {
+			n[c.Verdict]++
+		}
+	}
+	fmt.Fprintf(b, " %d | %d | %d | %d | %d of %d |\n", n[cases.OK], n[cases.Part], n[cases.Cant], n[cases.None], r.Ends, r.Opens)
 }
 
 // cell makes text fit for a cell of a table.
@@ -128,17 +148,17 @@ func (t *table) row(b *strings.Builder, c cases.Case) {
 	var differ []string
 	for _, rung := range t.rungs {
 		for _, form := range cases.Forms() {
-			signs := map[string][]string{}
+			by := map[signs][]string{}
 			for _, k := range t.kernels {
-				if s := t.sign(k, rung, form, c); s != "" {
-					signs[s] = append(signs[s], k.Name)
+				if s := t.sign(k, rung, form, c); s != (signs{}) {
+					by[s] = append(by[s], k.Name)
 				}
 			}
-			usual := mostly(signs)
+			usual := mostly(by)
 			fmt.Fprintf(b, " %s |", usual)
-			for _, s := range sorted(signs) {
-				if s != usual {
-					differ = append(differ, fmt.Sprintf("%s %s %s %s", strings.Join(signs[s], ", "), rung, form, s))
+			for _, s := range sorted(by) {
+				if !s.agrees(usual) {
+					differ = append(differ, fmt.Sprintf("%s %s %s %s", strings.Join(by[s], ", "), rung, form, s))
 				}
 			}
 		}
@@ -166,16 +186,54 @@ func tells(c cases.Case) string {
 	return text(c.Kinds)
 }
 
-// sign is what one kernel's cell shows, empty where it has none.
-func (t *table) sign(k Kernel, rung, form string, c cases.Case) string {
-	var signs []string
-	for _, tier := range []string{"default", "recon"} {
-		cell, ok := t.cells[spot{k.Name, cases.Place{FS: t.first, Form: form, Rung: rung, Tier: tier}, c.Name}]
-		if ok && cell.Verdict != cases.Lacks {
-			signs = append(signs, sign(cell.Verdict))
+// notRun stands where a rung and tier did not run on a kernel.
+const notRun = "–"
+
+// signs are what a cell shows: of the default tier and of recon, each empty
+// where there is no such cell.
+type signs [2]string
+
+func (s signs) String() string {
+	if s[0] == s[1] || s[1] == "" {
+		return s[0]
+	}
+	if s[0] == "" {
+		return s[1]
+	}
+	return s[0] + "/" + s[1]
+}
+
+// agrees tells whether two cells show the same, as far as both were run. That a
+// tier did not run is said of the kernel, not of each case.
+func (s signs) agrees(other signs) bool {
+	for i := range s {
+		if s[i] != other[i] && s[i] != notRun && other[i] != notRun {
+			return false
 		}
 	}
-	return strings.Join(slices.Compact(signs), "/")
+	return true
+}
+
+// complete tells whether all of it was run.
+func (s signs) complete() bool { return s[0] != notRun && s[1] != notRun }
+
+// sign is what one kernel's cell shows.
+func (t *table) sign(k Kernel, rung, form string, c cases.Case) signs {
+	var s signs
+	for i, tier := range []string{"default", "recon"} {
+		if !slices.Contains(steps(), step{rung, tier}) {
+			continue
+		}
+		if _, ok := k.ran(rung, tier, t.first); !ok {
+			s[i] = notRun
+			continue
+		}
+		cell, ok := t.cells[spot{k.Name, cases.Place{FS: t.first, Form: form, Rung: rung, Tier: tier}, c.Name}]
+		if ok && cell.Verdict != cases.Lacks {
+			s[i] = sign(cell.Verdict)
+		}
+	}
+	return s
 }
 
 func sign(v cases.Verdict) string {
@@ -188,27 +246,25 @@ func sign(v cases.Verdict) string {
 		return "○"
 	case cases.None:
 		return "·"
-	case cases.Outcome:
-		return "◌"
-	default:
+	case cases.Lacks:
+		return ""
+	default: // not in a table, see Failures
 		return "✗"
 	}
 }
 
-func sorted(signs map[string][]string) []string {
-	var all []string
-	for s := range signs {
-		all = append(all, s)
-	}
-	slices.Sort(all)
-	return all
+func sorted(by map[signs][]string) []signs {
+	return slices.SortedFunc(maps.Keys(by), func(a, b signs) int { return slices.Compare(a[:], b[:]) })
 }
 
-// mostly is the sign of most kernels.
-func mostly(signs map[string][]string) string {
-	best := ""
-	for _, s := range sorted(signs) {
-		if best == "" || len(signs[s]) > len(signs[best]) {
+// mostly is the sign of most kernels, of those that ran all of it if there are
+// any.
+func mostly(by map[signs][]string) signs {
+	var best signs
+	for _, s := range sorted(by) {
+		switch {
+		case best == signs{}, s.complete() && !best.complete(),
+			s.complete() == best.complete() && len(by[s]) > len(by[best]):
 			best = s
 		}
 	}
@@ -217,35 +273,37 @@ func mostly(signs map[string][]string) string {
 
 // systemsSection lists what differs on the other file systems.
 func (t *table) systemsSection(b *strings.Builder) {
-	b.WriteString("\n## Other file systems\n\nThe first rung and tier, on the file system itself (bind) and in an overlay on it.\n\n| Kernel | File system | Cells | Differ from tmpfs |\n|---|---|---|---|\n")
+	b.WriteString("\n## Other file systems\n\nThe first rung and tier, on the file system itself (bind) and in an overlay on it.\n\n| Kernel | File system | Run on | Cells | Differ from tmpfs |\n|---|---|---|---|---|\n")
 	for _, k := range t.kernels {
-		type seen struct {
-			n      int
-			differ []string
+		for _, fs := range systems()[1:] {
+			t.systemRow(b, k, fs)
 		}
-		by := map[string]*seen{}
-		var order []string
-		for _, c := range k.Cells {
-			if c.FS == t.first {
-				continue
-			}
-			if by[c.FS] == nil {
-				by[c.FS], order = &seen{}, append(order, c.FS)
-			}
-			by[c.FS].n++
-			usual := c.Place
-			usual.FS = t.first
-			if u := t.cells[spot{k.Name, usual, c.Case}]; u.Verdict != c.Verdict {
-				by[c.FS].differ = append(by[c.FS].differ, fmt.Sprintf("%s %s %s %s: %s", c.Case, c.Rung, c.Tier, c.Form, sign(c.Verdict)))
-			}
+	}
+}
+
+func (t *table) systemRow(b *strings.Builder, k Kernel, fs string) {
+	n, date := 0, ""
+	var differ []string
+	for _, c := range k.Cells {
+		if c.FS != fs {
+			continue
 		}
-		for _, fs := range order {
-			differ := strings.Join(by[fs].differ, "; ")
-			if differ == "" {
-				differ = "none"
-			}
-			fmt.Fprintf(b, "| %s | %s | %d | %s |\n", k.Name, fs, by[fs].n, differ)
+		n++
+		run, _ := k.ran(c.Rung, c.Tier, fs)
+		date = max(date, run.Date)
+		usual := c.Place
+		usual.FS = t.first
+		if u := t.cells[spot{k.Name, usual, c.Case}]; u.Verdict != c.Verdict {
+			differ = append(differ, fmt.Sprintf("%s %s %s %s: %s", c.Case, c.Rung, c.Tier, c.Form, sign(c.Verdict)))
 		}
+	}
+	switch {
+	case n == 0:
+		fmt.Fprintf(b, "| %s | %s | not run | – | – |\n", k.Name, fs)
+	case len(differ) == 0:
+		fmt.Fprintf(b, "| %s | %s | %s | %d | none |\n", k.Name, fs, date, n)
+	default:
+		fmt.Fprintf(b, "| %s | %s | %s | %d | %s |\n", k.Name, fs, date, n, strings.Join(differ, "; "))
 	}
 }
 

@@ -19,8 +19,9 @@ type Kernel struct {
 	Name string
 	// Release is what it was; empty when the harness did not come to its end.
 	Release string
-	// Date is the day of the run.
-	Date  string
+	// Runs tell when and from what sources the cells come, by rung, tier and file
+	// system; a refused rung has one on the first file system.
+	Runs  map[string]Run
 	Rungs []cases.Rung
 	Cells []cases.Cell
 }
@@ -38,6 +39,14 @@ func (k *Kernel) Add(old Kernel) {
 	have := map[cases.Place]bool{}
 	for _, c := range k.Cells {
 		have[place(c)] = true
+	}
+	for key, run := range old.Runs {
+		if _, ok := k.Runs[key]; !ok {
+			if k.Runs == nil {
+				k.Runs = map[string]Run{}
+			}
+			k.Runs[key] = run
+		}
 	}
 	for _, r := range old.Rungs {
 		same := func(o cases.Rung) bool { return o.Rung == r.Rung && o.Tier == r.Tier }

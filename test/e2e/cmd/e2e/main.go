@@ -4,6 +4,7 @@
 //
 //	go run ./test/e2e/cmd/e2e [-kernels 6.12] [-smoke "6.1 newest"] [-modes "lsm fentry kprobe"]
 //	    [-where auto|host|vm] [-run REGEXP] [-j N] [-update]
+//	go run ./test/e2e/cmd/e2e -lifecycles 1000    only that many containers that come and go
 package main
 
 import (
@@ -26,7 +27,7 @@ import (
 
 type options struct {
 	where, kernels, smoke, modes, run string
-	parallel                          int
+	parallel, lifecycles              int
 	update                            bool
 }
 
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "regular expression of tests, as `go test -run` takes it")
 	// An emulated processor keeps one of this machine's busy.
 	flag.IntVar(&o.parallel, "j", runtime.NumCPU(), "how many VMs run at a time")
+	flag.IntVar(&o.lifecycles, "lifecycles", 0, "instead of all else let so `many` containers come and go on each of -kernels")
 	flag.BoolVar(&o.update, "update", false, "write the golden files anew")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,26 +30,34 @@ const smokeFentry = "TestContainerd/(Parallel200|Churn50)$"
 // The tests of the package, and what of the receiver's could differ with a
 // kernel.
 const (
-	testAgent     = "TestContainerd"
-	testReceiver  = "TestReceiver"
-	receiverSmoke = "TestReceiver/(Parity|PartialReload)$"
+	testAgent      = "TestContainerd"
+	testReceiver   = "TestReceiver"
+	testLifecycles = "TestLifecycles"
+	receiverSmoke  = "TestReceiver/(Parity|PartialReload)$"
 )
 
-// timeout is of one VM, from power-on to power-off.
-const timeout = 25 * time.Minute
+// timeout is of one VM, from power-on to power-off; each lifecycle adds to it as
+// much as the test gives it.
+const (
+	timeout        = 25 * time.Minute
+	lifecycleLimit = 20 * time.Second
+)
 
 // testRun is the tests in one place, with one attach mode.
 type testRun struct {
 	place   place.Place
 	mode    string // of the sensor
-	test    string // testAgent or testReceiver
+	test    string // testAgent, testReceiver or testLifecycles
 	pattern string // as for `go test -run`; all of test if empty
 }
 
 func (r testRun) name() string {
 	name := r.mode
-	if r.test == testReceiver {
+	switch r.test {
+	case testReceiver:
 		name = "receiver"
+	case testLifecycles:
+		name = "lifecycles"
 	}
 	if !r.place.VM {
 		return "here " + name
@@ -61,6 +70,12 @@ func (r testRun) name() string {
 func plan(o options) []testRun {
 	full, smokes := split(o.kernels), split(o.smoke)
 	var runs []testRun
+	if o.lifecycles > 0 {
+		for _, k := range full {
+			runs = append(runs, testRun{inVM(k), "auto", testLifecycles, ""})
+		}
+		return runs
+	}
 	for _, k := range full {
 		runs = append(runs, testRun{inVM(k), "auto", testAgent, ""}, testRun{inVM(k), "auto", testReceiver, ""})
 	}
@@ -135,6 +150,7 @@ func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options
 	if o.update && r.test == testAgent && r.mode == "auto" {
 		j.Stdout = io.MultiWriter(j.Stdout, parts.NewLines(golden.line))
 	}
+	j.Timeout = o.limit()
 	j.Commands = func(bin, bundle string) [][]string { return r.commands(o, bin, bundle) }
 	code, err := r.place.Run(ctx, m, j)
 	if err != nil {
@@ -146,9 +162,12 @@ func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options
 	return golden.write()
 }
 
+// limit is of one VM.
+func (o options) limit() time.Duration { return timeout + time.Duration(o.lifecycles)*lifecycleLimit }
+
 func (r testRun) commands(o options, bin, bundle string) [][]string {
 	args := []string{
-		"e2e.test", "-test.v", "-test.timeout", timeout.String(), "-bundle", bundle, "-mode", r.mode,
+		"e2e.test", "-test.v", "-test.timeout", o.limit().String(), "-bundle", bundle, "-mode", r.mode,
 		"-beesting", filepath.Join(bin, "beesting"), "-collector", filepath.Join(bin, "otelcol"),
 		"-receiver", filepath.Join(bin, "otelcol-beesting"),
 	}
@@ -157,6 +176,9 @@ func (r testRun) commands(o options, bin, bundle string) [][]string {
 		pattern = "^" + r.test + "$"
 	}
 	args = append(args, "-test.run", pattern)
+	if r.test == testLifecycles {
+		args = append(args, "-lifecycles", strconv.Itoa(o.lifecycles))
+	}
 	if o.update && r.test == testAgent && r.mode == "auto" {
 		args = append(args, "-update")
 	}

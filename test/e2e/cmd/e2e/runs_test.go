@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func names(runs []testRun) string {
@@ -59,6 +60,15 @@ func TestCommands(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q\nwant %q", got, want)
+	}
+	long := options{kernels: "6.12 newest", smoke: "6.1", lifecycles: 1000}
+	if got := names(plan(long)); got != "6.12 lifecycles, newest lifecycles" {
+		t.Errorf("lifecycles: %s", got)
+	}
+	for _, args := range plan(long)[0].commands(long, "bin", "bundle") {
+		if line := strings.Join(args, " "); !strings.Contains(line, "-test.run ^TestLifecycles$ -lifecycles 1000") || long.limit() < 5*time.Hour {
+			t.Errorf("%s within %v", line, long.limit())
+		}
 	}
 	o.run = "TestReceiver/Mistake"
 	for _, r := range plan(o) {

@@ -63,6 +63,7 @@ func guestFlags(name string) (*flag.FlagSet, *vm.Config) {
 	fs := flag.NewFlagSet("vm "+name, flag.ExitOnError)
 	fs.StringVar(&cfg.Arch, "arch", "", "`architecture` of the guest: amd64 or arm64 (default: the host's)")
 	fs.IntVar(&cfg.MemoryMiB, "memory", 0, "memory of the guest in `MiB` (default 512)")
+	fs.IntVar(&cfg.CPUs, "smp", 0, "`number` of processors of the guest, all emulated by one thread (default 1)")
 	fs.BoolVar(&cfg.Net, "net", false, "give the guest a network; the host's loopback is 10.0.2.2")
 	fs.BoolVar(&cfg.ICount, "icount", false, "count instructions: one nanosecond of guest time is one instruction")
 	fs.StringVar(&cfg.Disk, "disk", "", "`directory` or ext4 image to use as the root file system")
