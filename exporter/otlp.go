@@ -131,17 +131,21 @@ func startDelivery(ctx context.Context, m *Mapping, o OTLPOptions, p pace, off b
 }
 
 // Deliver queues a for both signals, one that is Ongoing as a log record only,
-// and returns at once. The error says which signal has no room for it; it is
-// counted and logged here already. What a refers to must not be changed
+// and returns at once. An error, [ErrQueueFull] or [ErrShutdown], says that
+// nothing of it was queued, since the log record has no room (where only spans
+// are sent, the span): it is the caller's to tell later, alone or with others,
+// and none of Offered. A span that has no room beside its log record is lost,
+// which is counted and logged here. What a refers to must not be changed
 // afterwards.
 func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
 	return putAll(accessItem(a), begun(&a, o.logs(), o.spans())...)
 }
 
-// End queues the span of an access that was delivered as Ongoing, and is like
-// Deliver otherwise. Spans are sent in the order in which they end.
+// End queues the span of an access that was delivered as Ongoing. Spans are sent
+// in the order in which they end. One that has no room is lost, which is counted
+// and logged here already; the error says so too.
 func (o *OTLP) End(_ context.Context, a beesting.Access) error {
-	return putAll(accessItem(a), o.spans())
+	return putEnd(accessItem(a), o.spans())
 }
 
 // Gap queues the log record of a gap, and is like Deliver otherwise.
