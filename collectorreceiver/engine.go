@@ -97,8 +97,11 @@ func started(sensor agent.Sensor, o agent.SensorOptions, refused []agent.ModeAtt
 
 // Deliver implements agent.Sink.
 func (e *engine) Deliver(ctx context.Context, a beesting.Access) error {
-	e.meter.Observe(&a)
-	return e.out.Deliver(ctx, a)
+	err := e.out.Deliver(ctx, a)
+	if err == nil { // else it comes again
+		e.meter.Observe(&a)
+	}
+	return err
 }
 
 // End implements agent.Sink.
@@ -106,8 +109,11 @@ func (e *engine) End(ctx context.Context, a beesting.Access) error { return e.ou
 
 // Gap implements agent.Sink.
 func (e *engine) Gap(ctx context.Context, g beesting.Gap) error {
-	e.meter.ObserveGap(&g)
-	return e.out.Gap(ctx, g)
+	err := e.out.Gap(ctx, g)
+	if err == nil {
+		e.meter.ObserveGap(&g)
+	}
+	return err
 }
 
 // retire queues what the kernel has, and detaches: nothing is watched any more.

@@ -146,7 +146,9 @@ func putEnd(it item, spans *delivery) error {
 	return nil
 }
 
-func (d *delivery) refused(it item, err error) error { return fmt.Errorf("%s of %s: %w", d.name, it, err) }
+func (d *delivery) refused(it item, err error) error {
+	return fmt.Errorf("%s of %s: %w", d.name, it, err)
+}
 
 // begun is what an access is queued for when it is reported: not for a span
 // while its end is to come.

@@ -26,6 +26,10 @@ type OTLPOptions struct {
 	Logger *slog.Logger
 	// Queue is how many accesses of each signal may wait; DefaultQueue if 0.
 	Queue int
+	// Beside says that there is another output, which takes the same and must
+	// not be told again: what finds no room is then lost, counted as
+	// "queue_full" and logged, and Deliver and Gap return nil.
+	Beside bool
 	// Meter and State turn metrics on, both or neither. State is called for
 	// each export, from one goroutine and also during Shutdown; it must not
 	// take long. False means that nothing is known yet, and nothing is
@@ -41,6 +45,7 @@ type OTLPOptions struct {
 type OTLP struct {
 	signals []*otlpDelivery
 	metrics *metricDelivery // nil without
+	beside  bool
 }
 
 // OTLPStats counts what became of the accesses, by signal. Logs are offered gaps
@@ -77,7 +82,7 @@ func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, err
 	if off {
 		o.Logger.Warn("OTEL_SDK_DISABLED is true: no telemetry is sent")
 	}
-	var out OTLP
+	out := OTLP{beside: o.Beside}
 	for _, s := range []struct {
 		signal
 		connect func(context.Context, *Mapping, endpoint) (sender, error)
@@ -138,7 +143,7 @@ func startDelivery(ctx context.Context, m *Mapping, o OTLPOptions, p pace, off b
 // which is counted and logged here. What a refers to must not be changed
 // afterwards.
 func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
-	return putAll(accessItem(a), begun(&a, o.logs(), o.spans())...)
+	return o.put(accessItem(a), begun(&a, o.logs(), o.spans())...)
 }
 
 // End queues the span of an access that was delivered as Ongoing. Spans are sent
@@ -150,7 +155,17 @@ func (o *OTLP) End(_ context.Context, a beesting.Access) error {
 
 // Gap queues the log record of a gap, and is like Deliver otherwise.
 func (o *OTLP) Gap(_ context.Context, g beesting.Gap) error {
-	return putAll(gapItem(g), o.logs())
+	return o.put(gapItem(g), o.logs())
+}
+
+func (o *OTLP) put(it item, signals ...*delivery) error {
+	if !o.beside {
+		return putAll(it, signals...)
+	}
+	for _, d := range signals {
+		_ = d.give(it) // counted and logged there
+	}
+	return nil
 }
 
 func (o *OTLP) logs() *delivery  { return o.signals[0].delivery }
