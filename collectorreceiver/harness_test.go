@@ -205,6 +205,7 @@ type pipelines struct {
 	err    error
 	calls  int
 	logs   []string
+	stands []int // for so many touches each
 	traces []string
 	points []pmetric.Metrics
 }
@@ -230,6 +231,8 @@ func (p *pipelines) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 		for _, r := range rl.ScopeLogs().At(0).LogRecords().All() {
 			v, _ := r.Attributes().Get("process.command_args")
 			p.logs = append(p.logs, v.Slice().At(v.Slice().Len()-1).Str())
+			n, _ := r.Attributes().Get("honeytoken.access.count")
+			p.stands = append(p.stands, int(n.Int()))
 		}
 	}
 	return nil

@@ -91,6 +91,9 @@ type Core struct {
 	syncs  []chan struct{} // who waits in Sync
 	stats  CoreStats
 	kernel bpf.Stats // as it was last known
+	// refused events were of touches that the kernel doesn't count.
+	refused    uint64
+	complaints complaints
 }
 
 // NewCore checks the options and what it needs of the machine.
@@ -108,6 +111,7 @@ func NewCore(o CoreOptions) (*Core, error) {
 	}
 	c.stats.Gaps = map[string]uint64{}
 	c.defaults()
+	c.complaints = newComplaints(c.log)
 	var err error
 	if c.bootID, err = c.proc.BootID(); err != nil {
 		return nil, fmt.Errorf("agent core: %w", err)

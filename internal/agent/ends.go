@@ -105,7 +105,7 @@ func (c *Core) tellEnd(tell context.Context, a beesting.Access) {
 	switch {
 	case err != nil:
 		c.stats.SinkErrors++
-		c.log.Error("end of access not delivered", slog.String("token", a.Placement.Token.Name), slog.Any("error", err))
+		c.complaints.ends.note(err, slog.String("token", a.Placement.Token.Name))
 	case a.EndTime.IsZero():
 		c.stats.EndsUnseen++
 	default:
@@ -130,4 +130,7 @@ func (c *Core) closeOff(tell context.Context) {
 	defer c.out.Unlock()
 	c.releaseAll(tell)
 	c.finish(tell, c.ends.expired(1<<63-1))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.complaints.flush()
 }

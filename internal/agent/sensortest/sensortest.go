@@ -59,6 +59,25 @@ func New() *Fake {
 // Touch puts in the event of an open by process n.
 func (s *Fake) Touch(placement uint64, n int) { s.Events <- open(placement, n) }
 
+// Open counts an open by process n as the kernel does and puts in its event, like
+// Act. With held the file stays open until Shut.
+func (s *Fake) Open(placement uint64, n int, held bool) {
+	e := open(placement, n)
+	if held {
+		e.Handle = uint64(n) //nolint:gosec // small numbers
+	}
+	s.Act(e, true)
+}
+
+// Shut puts in the close of what process n holds open.
+func (s *Fake) Shut(placement uint64, n int) {
+	e := open(placement, n)
+	s.Events <- bpf.Event{
+		Kind: bpf.KindClose, Placement: placement, Handle: uint64(n), //nolint:gosec // small numbers
+		OpenTime: e.Time, Time: e.Time + time.Second, Reads: 1,
+	}
+}
+
 func open(placement uint64, n int) bpf.Event {
 	at := time.Minute + time.Duration(n)*time.Millisecond
 	return bpf.Event{
