@@ -116,13 +116,16 @@ func (e *engine) Gap(ctx context.Context, g beesting.Gap) error {
 	return err
 }
 
-// retire queues what the kernel has, and detaches: nothing is watched any more.
-// It is for an engine that is parked.
-func (e *engine) retire() {
+// drain queues what the kernel has. It is for an engine that is parked.
+func (e *engine) drain() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	e.detach(e.core.Run(ctx))
+	return e.core.Run(ctx)
 }
+
+// owe is for an engine whose process may end before a successor delivers what is
+// queued: what is pinned must not claim that it was told.
+func (e *engine) owe() { e.core.Owe(e.out.Owed()) }
 
 // close detaches and gives up what is not delivered.
 func (e *engine) close() {

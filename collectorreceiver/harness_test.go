@@ -5,6 +5,7 @@ package collectorreceiver
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -41,6 +42,7 @@ type testHost struct {
 	sensors []*sensortest.Fake
 	refuse  error // of the next attach
 	touched int
+	again   int // touches that are only counted
 	// pin is where preflight says that programs can stay; options are those that
 	// sensors were opened with.
 	pin         string
@@ -205,7 +207,8 @@ type pipelines struct {
 	err    error
 	calls  int
 	logs   []string
-	stands []int // for so many touches each
+	stands []int          // for so many touches each
+	gaps   map[string]int // touches that are missing, by cause
 	traces []string
 	points []pmetric.Metrics
 }
@@ -229,6 +232,11 @@ func (p *pipelines) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 	}
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, r := range rl.ScopeLogs().At(0).LogRecords().All() {
+			if cause, ok := r.Attributes().Get("honeytoken.loss.cause"); ok {
+				n, _ := r.Attributes().Get("honeytoken.gap.count")
+				p.missed(cause.Str(), int(n.Int()))
+				continue
+			}
 			v, _ := r.Attributes().Get("process.command_args")
 			p.logs = append(p.logs, v.Slice().At(v.Slice().Len()-1).Str())
 			n, _ := r.Attributes().Get("honeytoken.access.count")
@@ -236,6 +244,27 @@ func (p *pipelines) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 		}
 	}
 	return nil
+}
+
+func (p *pipelines) missed(cause string, n int) {
+	if p.gaps == nil {
+		p.gaps = map[string]int{}
+	}
+	p.gaps[cause] += n
+}
+
+// causes is what the gaps tell.
+func (p *pipelines) causes() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.gaps)
+}
+
+func (p *pipelines) missing() (total int) {
+	for _, n := range p.causes() {
+		total += n
+	}
+	return total
 }
 
 // ConsumeTraces implements consumer.Traces.

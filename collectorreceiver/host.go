@@ -183,7 +183,7 @@ func (h *host) retire(e *engine, want settings) {
 	} else {
 		log.Warn("settings of the sensor have changed: nothing is watched until it is attached again")
 	}
-	e.retire()
+	e.detach(e.drain())
 	if e.pin == "" || stays {
 		return
 	}
@@ -224,8 +224,9 @@ func (h *host) part(ctx context.Context, n *node, m *member) {
 }
 
 // park keeps e for a successor, for a while. There is one at a time, as there is
-// one node.
+// one node. The process may end meanwhile, as it does where the Collector ends.
 func (h *host) park(e *engine) {
+	e.owe()
 	h.parked = e
 	h.timer = time.AfterFunc(h.linger, func() { h.expire(e) })
 }
@@ -235,6 +236,7 @@ func (h *host) unpark() *engine {
 	if e != nil {
 		h.timer.Stop()
 		h.parked, h.timer = nil, nil
+		e.core.Repay()
 	}
 	return e
 }
@@ -258,6 +260,8 @@ func (h *host) expire(e *engine) {
 		return
 	}
 	h.unpark()
-	e.retire()
+	err := e.drain()
+	e.owe()
+	e.detach(err)
 	e.giveUp()
 }

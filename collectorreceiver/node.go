@@ -194,7 +194,11 @@ func (n *node) detach(ctx context.Context, m *member, h *host) {
 		n.metrics.set(nil)
 		return
 	}
-	n.sync(ctx)
+	n.flush(ctx)
+	if m.signal == signalTraces {
+		// The Collector may be ending, and then no pipeline takes a span later.
+		n.engine.core.EndOpens()
+	}
 	n.engine.out.Detach(ctx, m.signal)
 	n.forget[m.signal] = time.AfterFunc(h.linger, func() { h.forget(n, m.signal) })
 }
@@ -216,7 +220,7 @@ func (n *node) stop(ctx context.Context, last *member) (usable bool) {
 	log := n.engine.log.logger()
 	// First, with the runtime still connected: containers that are created after
 	// the agent's end get no tokens.
-	n.sync(ctx)
+	n.flush(ctx)
 	n.engine.out.Detach(ctx, last.signal)
 	n.cancel()
 	<-n.ran
@@ -228,7 +232,7 @@ func (n *node) stop(ctx context.Context, last *member) (usable bool) {
 	for _, signal := range []string{signalLogs, signalTraces} {
 		n.keep(signal)
 		if left := n.engine.out.Detach(ctx, signal); left > 0 {
-			log.Warn("telemetry not delivered: lost unless the receiver is started again in this process", "signal", signal, "accesses", left)
+			log.Warn("telemetry not delivered: kept for a receiver that is started in this process soon", "signal", signal, "accesses", left)
 		}
 	}
 	n.telemetry.Shutdown()
@@ -239,9 +243,9 @@ func (n *node) stop(ctx context.Context, last *member) (usable bool) {
 	return n.err == nil || errors.Is(n.err, agent.ErrUndrained)
 }
 
-// sync waits until what was touched before it is queued. Its only error says
+// flush waits until what was touched before it is queued. Its only error says
 // that ctx is over, or that nothing is read any more, which run tells of.
-func (n *node) sync(ctx context.Context) {
+func (n *node) flush(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := make(chan struct{})
@@ -253,7 +257,7 @@ func (n *node) sync(ctx context.Context) {
 		case <-stop:
 		}
 	}()
-	_ = n.engine.core.Sync(ctx)
+	_ = n.engine.core.Flush(ctx)
 }
 
 func (n *node) pushMetrics(next consumer.Metrics) func(context.Context) {

@@ -215,6 +215,24 @@ func (p *PData) Close() (lost int) {
 	return p.lost
 }
 
+// Owed returns what Deliver and Gap took and is not delivered: of the log records,
+// or of the spans where no log records are wanted. It is for a caller who keeps
+// account of what was told; see Deliver for the signal.
+func (p *PData) Owed() (accesses []beesting.Access, gaps []beesting.Gap) {
+	d := p.traces
+	if p.logs.takes() {
+		d = p.logs
+	}
+	for _, it := range d.queue.all() {
+		if it.gap != nil {
+			gaps = append(gaps, *it.gap)
+		} else {
+			accesses = append(accesses, *it.access)
+		}
+	}
+	return accesses, gaps
+}
+
 // Stats returns the counts since NewPData. The end point of a signal that is
 // attached is "next consumer".
 func (p *PData) Stats() OTLPStats {

@@ -82,6 +82,7 @@ type Core struct {
 	book    *account.Book
 	dirty   map[uint64]struct{} // placements to be settled
 	leaving map[uint64]*departure
+	owed    map[uint64]bpf.Account // whole accounts of which Owe left something out
 	sweep   sweep
 	ends    *ends
 	held    held
@@ -106,7 +107,7 @@ func NewCore(o CoreOptions) (*Core, error) {
 		terms: account.Terms{Interval: o.RepeatInterval}, booksEvery: booksEvery, holdTime: holdTime,
 		proc: proc.FS(o.ProcRoot), table: newTable(o.MaxPlacements),
 		argsReads: newPatience(4, 50*time.Millisecond), lookups: newPatience(4, 50*time.Millisecond),
-		book: account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{},
+		book: account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{}, owed: map[uint64]bpf.Account{},
 		ends: newEnds(o.OpenTimeout), seen: newSightings(),
 	}
 	c.stats.Gaps = map[string]uint64{}

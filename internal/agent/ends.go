@@ -124,6 +124,14 @@ func (c *Core) expire(tell context.Context) {
 	c.finish(tell, c.ends.expired(now-c.ends.timeout))
 }
 
+// EndOpens gives up the ends that are waited for: each open that lasts is told to
+// have ended, with a zero EndTime. It is for a sink that can take no end later.
+func (c *Core) EndOpens() {
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.finish(context.Background(), c.ends.expired(1<<63-1))
+}
+
 // closeOff gives up all ends, and tells what still waits for its placement.
 func (c *Core) closeOff(tell context.Context) {
 	c.out.Lock()

@@ -5,6 +5,7 @@ package sensortest
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,29 @@ func (s *Fake) Flood(on bool) int {
 	return int(s.made.Load())
 }
 
+// Next makes the sensor of another process that finds this one's programs attached
+// after its end: with its counters and accounts, and none of its watches. What was
+// not read here is there too; this one must not be used any more.
+func (s *Fake) Next(since time.Duration) *Fake {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := New()
+	next.Stays, next.resumed = s.Stays, &bpf.Resumed{Since: since}
+	for id, n := range s.counts {
+		count := *n
+		next.counts[id] = &count
+	}
+	maps.Copy(next.accounts, s.accounts)
+	for k, r := range s.repeats {
+		one := *r
+		next.repeats[k] = &one
+	}
+	for len(s.Events) > 0 {
+		next.Events <- <-s.Events
+	}
+	return next
+}
+
 // Refuse makes Watch fail from now on, or work again.
 func (s *Fake) Refuse(err error) {
 	s.mu.Lock()
@@ -172,7 +196,13 @@ func (s *Fake) Read() (bpf.Event, error) {
 	case err := <-s.Errs:
 		return bpf.Event{}, err
 	case <-s.flush:
-		return bpf.Event{}, bpf.ErrFlushed
+		select {
+		case e := <-s.Events: // came before the flush, after the look at the top
+			_ = s.Flush()
+			return e, nil
+		default:
+			return bpf.Event{}, bpf.ErrFlushed
+		}
 	case <-s.closed:
 		return bpf.Event{}, os.ErrClosed
 	}
