@@ -58,6 +58,7 @@ func newTestHost(t *testing.T) *testHost {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	h := &testHost{host: newHost(), t: t, dir: dir}
+	h.comes = 10 * time.Millisecond
 	h.preflight = func(config.Config) (found, error) { return found{pin: h.pin}, nil }
 	h.uninstall = func(pin string) error {
 		h.uninstalled = append(h.uninstalled, pin)
@@ -203,6 +204,8 @@ func (c *collector) shutdown(signals ...string) {
 // pipelines keep what they are given, by the last argument of the command that
 // made the access: the number of the touch.
 type pipelines struct {
+	respect bool // the context, with metrics
+
 	mu     sync.Mutex
 	err    error
 	calls  int
@@ -284,9 +287,12 @@ func (p *pipelines) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 }
 
 // ConsumeMetrics implements consumer.Metrics.
-func (p *pipelines) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
+func (p *pipelines) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.respect && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if p.err != nil {
 		return p.err
 	}
