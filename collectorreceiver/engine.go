@@ -97,8 +97,11 @@ func started(sensor agent.Sensor, o agent.SensorOptions, refused []agent.ModeAtt
 
 // Deliver implements agent.Sink.
 func (e *engine) Deliver(ctx context.Context, a beesting.Access) error {
-	e.meter.Observe(&a)
-	return e.out.Deliver(ctx, a)
+	err := e.out.Deliver(ctx, a)
+	if err == nil { // else it comes again
+		e.meter.Observe(&a)
+	}
+	return err
 }
 
 // End implements agent.Sink.
@@ -106,17 +109,23 @@ func (e *engine) End(ctx context.Context, a beesting.Access) error { return e.ou
 
 // Gap implements agent.Sink.
 func (e *engine) Gap(ctx context.Context, g beesting.Gap) error {
-	e.meter.ObserveGap(&g)
-	return e.out.Gap(ctx, g)
+	err := e.out.Gap(ctx, g)
+	if err == nil {
+		e.meter.ObserveGap(&g)
+	}
+	return err
 }
 
-// retire queues what the kernel has, and detaches: nothing is watched any more.
-// It is for an engine that is parked.
-func (e *engine) retire() {
+// drain queues what the kernel has. It is for an engine that is parked.
+func (e *engine) drain() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	e.detach(e.core.Run(ctx))
+	return e.core.Run(ctx)
 }
+
+// owe is for an engine whose process may end before a successor delivers what is
+// queued: what is pinned must not claim that it was told.
+func (e *engine) owe() { e.core.Owe(e.out.Owed()) }
 
 // close detaches and gives up what is not delivered.
 func (e *engine) close() {

@@ -52,6 +52,18 @@ type group struct {
 	err     error
 }
 
+// takes reports whether the group has a pipeline for a signal.
+func (g *group) takes(signal string) bool {
+	switch signal {
+	case signalLogs:
+		return g.logs != nil
+	case signalTraces:
+		return g.traces != nil
+	default:
+		return g.metrics != nil
+	}
+}
+
 // member adds a component to the group of a configuration: the Collector hands
 // the same pointer to the components of all signals. consume sets where the
 // signal goes.
@@ -64,6 +76,7 @@ func (f *factory) member(set receiver.Settings, cfg component.Config, signal str
 	defer f.mu.Unlock()
 	g := f.groups[c]
 	if g == nil || g.id != set.ID {
+		set.TelemetrySettings = withoutSignal(set.TelemetrySettings) // it is for all of them
 		g = &group{id: set.ID, cfg: c, set: set}
 		f.groups[c] = g
 	}

@@ -5,6 +5,7 @@ package collectorreceiver
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -41,6 +42,7 @@ type testHost struct {
 	sensors []*sensortest.Fake
 	refuse  error // of the next attach
 	touched int
+	again   int // touches that are only counted
 	// pin is where preflight says that programs can stay; options are those that
 	// sensors were opened with.
 	pin         string
@@ -56,6 +58,7 @@ func newTestHost(t *testing.T) *testHost {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	h := &testHost{host: newHost(), t: t, dir: dir}
+	h.comes = 10 * time.Millisecond
 	h.preflight = func(config.Config) (found, error) { return found{pin: h.pin}, nil }
 	h.uninstall = func(pin string) error {
 		h.uninstalled = append(h.uninstalled, pin)
@@ -201,10 +204,14 @@ func (c *collector) shutdown(signals ...string) {
 // pipelines keep what they are given, by the last argument of the command that
 // made the access: the number of the touch.
 type pipelines struct {
+	respect bool // the context, with metrics
+
 	mu     sync.Mutex
 	err    error
 	calls  int
 	logs   []string
+	stands []int          // for so many touches each
+	gaps   map[string]int // touches that are missing, by cause
 	traces []string
 	points []pmetric.Metrics
 }
@@ -228,11 +235,39 @@ func (p *pipelines) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 	}
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, r := range rl.ScopeLogs().At(0).LogRecords().All() {
+			if cause, ok := r.Attributes().Get("honeytoken.loss.cause"); ok {
+				n, _ := r.Attributes().Get("honeytoken.gap.count")
+				p.missed(cause.Str(), int(n.Int()))
+				continue
+			}
 			v, _ := r.Attributes().Get("process.command_args")
 			p.logs = append(p.logs, v.Slice().At(v.Slice().Len()-1).Str())
+			n, _ := r.Attributes().Get("honeytoken.access.count")
+			p.stands = append(p.stands, int(n.Int()))
 		}
 	}
 	return nil
+}
+
+func (p *pipelines) missed(cause string, n int) {
+	if p.gaps == nil {
+		p.gaps = map[string]int{}
+	}
+	p.gaps[cause] += n
+}
+
+// causes is what the gaps tell.
+func (p *pipelines) causes() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.gaps)
+}
+
+func (p *pipelines) missing() (total int) {
+	for _, n := range p.causes() {
+		total += n
+	}
+	return total
 }
 
 // ConsumeTraces implements consumer.Traces.
@@ -252,9 +287,12 @@ func (p *pipelines) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 }
 
 // ConsumeMetrics implements consumer.Metrics.
-func (p *pipelines) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
+func (p *pipelines) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.respect && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if p.err != nil {
 		return p.err
 	}

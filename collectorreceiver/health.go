@@ -16,6 +16,14 @@ import (
 // memory limiter does so for moments.
 const refusedFor = 10 * time.Second
 
+// How long after a component of the receiver has come or gone the Collector may be
+// starting or shutting down others. After one has gone it is probably ending, and
+// takes the time that other components need.
+const (
+	comes = 3 * time.Second
+	goes  = time.Minute
+)
+
 // partRuntime is what can be in trouble besides the signals.
 const partRuntime = "runtime"
 
@@ -24,6 +32,8 @@ const partRuntime = "runtime"
 type health struct {
 	now   func() time.Time
 	after time.Duration // refusedFor, but for tests
+	// comes and goes are the constants, but for tests.
+	comes, goes time.Duration
 
 	mu       sync.Mutex
 	hosts    map[*member]component.Host
@@ -31,10 +41,12 @@ type health struct {
 	since    map[string]time.Time // of the refusals of a signal's pipeline
 	told     string               // the troubled parts that were last reported
 	broken   error                // nothing is reported after it
+	busy     time.Time            // until then the Collector may be
+	last     *time.Timer          // says the last word
 }
 
 func newHealth(now func() time.Time) *health {
-	return &health{now: now, after: refusedFor, hosts: map[*member]component.Host{}, troubles: map[string]error{}, since: map[string]time.Time{}}
+	return &health{now: now, after: refusedFor, comes: comes, goes: goes, hosts: map[*member]component.Host{}, troubles: map[string]error{}, since: map[string]time.Time{}}
 }
 
 // add begins to report for a component, with what has been reported for others.
@@ -47,6 +59,7 @@ func (h *health) add(m *member, host component.Host) error {
 		return h.broken
 	}
 	h.hosts[m] = host
+	h.busy = h.now().Add(h.comes)
 	if len(h.troubles) > 0 {
 		componentstatus.ReportStatus(host, h.event())
 	}
@@ -59,6 +72,13 @@ func (h *health) remove(m *member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.hosts, m)
+	h.busy = h.now().Add(h.goes)
+}
+
+// clear forgets the troubles of a signal whose pipeline has gone: they are not
+// those of the others.
+func (h *health) clear(signal string) {
+	h.delivery(signal, nil)
 }
 
 // runtime notes that the container runtime is away, or no longer (nil).
@@ -99,14 +119,21 @@ var errNoAnswer = errors.New("the pipeline does not answer")
 // push watches over a hand-over to a pipeline until the result is called with
 // what the pipeline said.
 func (h *health) push(signal string) (done func(error)) {
+	answered := false // guarded by h.mu: the timer may have fired and wait for that
 	late := time.AfterFunc(h.after, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		if answered {
+			return
+		}
 		h.troubles[signal] = fmt.Errorf("%s: %w", signal, errNoAnswer)
 		h.report()
 	})
 	return func(err error) {
 		late.Stop()
+		h.mu.Lock()
+		answered = true
+		h.mu.Unlock()
 		h.delivery(signal, err)
 	}
 }
@@ -139,21 +166,52 @@ func (h *health) event() *componentstatus.Event {
 	return componentstatus.NewRecoverableErrorEvent(errors.Join(errs...))
 }
 
-// fatal ends the Collector: there is nothing more to be seen by this process,
-// and one that is blind must not look alive. One component says so, since the
-// Collector takes up just one such word, and may take its time: it returns when
-// it was taken up, which is never if the Collector is on its way out already.
+// fatal ends the Collector: there is nothing more to be seen by this process, and
+// one that is blind must not look alive. One component says so, since the
+// Collector takes up just one such word.
+//
+// It is said later, when no component has come or gone for a while. The Collector's
+// reporter keeps its mutex until the word is taken up, which only its main loop
+// does (otelcol.Collector.Run, 0.165). While that one starts or shuts down
+// components it reports their status itself: it would wait for the mutex, and the
+// word for it. Until then the status is a recoverable error, the one that a fatal
+// one may follow.
 func (h *health) fatal(err error) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.broken = err
+	for _, host := range h.hosts {
+		componentstatus.ReportStatus(host, componentstatus.NewRecoverableErrorEvent(err))
+	}
+	h.last = time.AfterFunc(max(h.busy.Sub(h.now()), 0), h.end)
+}
+
+// end says the last word. Where all components have gone there is nobody to say it.
+func (h *health) end() {
+	h.mu.Lock()
+	if wait := h.busy.Sub(h.now()); wait > 0 {
+		h.last = time.AfterFunc(wait, h.end)
+		h.mu.Unlock()
+		return
+	}
 	hosts := slices.Collect(maps.Values(h.hosts))
 	h.mu.Unlock()
 	for i, host := range hosts {
 		if i > 0 {
-			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(err))
+			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(h.broken))
 		}
 	}
 	if len(hosts) > 0 {
-		componentstatus.ReportStatus(hosts[0], componentstatus.NewFatalErrorEvent(err))
+		componentstatus.ReportStatus(hosts[0], componentstatus.NewFatalErrorEvent(h.broken))
+	}
+}
+
+// close gives up the last word, if it has not been said.
+func (h *health) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.hosts)
+	if h.last != nil {
+		h.last.Stop()
 	}
 }

@@ -33,11 +33,13 @@ var shared = newHost() //nolint:gochecknoglobals // see above
 type host struct {
 	open      func(agent.SensorOptions) (agent.Sensor, []agent.ModeAttempt, error)
 	uninstall func(pin string) error
+	platform  func() error // before any file is read
 	preflight func(config.Config) (found, error)
 	env       config.Environment
 	linger    time.Duration
 	// longestWait is as in exporter.PDataOptions, drain as in agent.CoreOptions.
 	longestWait, drain time.Duration
+	comes              time.Duration // as in health, which has its own if 0
 
 	mu     sync.Mutex
 	nodes  map[component.ID]*node
@@ -49,6 +51,7 @@ func newHost() *host {
 	return &host{
 		open:      agent.OpenSensor,
 		uninstall: agent.UninstallSensor,
+		platform:  platform,
 		preflight: preflight,
 		env:       config.Environment{LookupEnv: os.LookupEnv, Hostname: os.Hostname},
 		linger:    linger,
@@ -60,6 +63,11 @@ func newHost() *host {
 type found struct {
 	warnings []check.Row
 	pin      string // where programs can stay; empty for nowhere
+}
+
+// platform refuses all others than the receiver can do anything on.
+func platform() error {
+	return check.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH}.Platform().Err()
 }
 
 // preflight verifies what can be verified without changing anything, so that an
@@ -107,10 +115,16 @@ func (h *host) start(g *group) (*node, error) {
 		if !reflect.DeepEqual(n.group.cfg, g.cfg) {
 			return nil, fmt.Errorf("receiver %s: runs in this process with another configuration", g.id)
 		}
-		return n, n.attach(g)
+		if err := n.attach(g); err != nil {
+			return nil, err // its Shutdown is no other's
+		}
+		return n, nil
 	}
 	for other := range h.nodes {
 		return nil, fmt.Errorf("receiver %s: %s runs in this process already, and a node has room for one", g.id, other)
+	}
+	if err := h.platform(); err != nil {
+		return nil, err
 	}
 	c, err := g.cfg.resolve(h.env)
 	if err != nil {
@@ -120,7 +134,7 @@ func (h *host) start(g *group) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNode(g, c, e)
+	n, err := newNode(h, g, c, e)
 	switch {
 	case err == nil:
 		h.nodes[g.id] = n
@@ -183,7 +197,7 @@ func (h *host) retire(e *engine, want settings) {
 	} else {
 		log.Warn("settings of the sensor have changed: nothing is watched until it is attached again")
 	}
-	e.retire()
+	e.detach(e.drain())
 	if e.pin == "" || stays {
 		return
 	}
@@ -212,7 +226,7 @@ func (h *host) part(ctx context.Context, n *node, m *member) {
 	delete(n.members, m)
 	n.health.remove(m)
 	if len(n.members) > 0 {
-		n.detach(ctx, m, h)
+		n.detach(ctx, m)
 		return
 	}
 	delete(h.nodes, n.group.id)
@@ -224,8 +238,9 @@ func (h *host) part(ctx context.Context, n *node, m *member) {
 }
 
 // park keeps e for a successor, for a while. There is one at a time, as there is
-// one node.
+// one node. The process may end meanwhile, as it does where the Collector ends.
 func (h *host) park(e *engine) {
+	e.owe()
 	h.parked = e
 	h.timer = time.AfterFunc(h.linger, func() { h.expire(e) })
 }
@@ -235,6 +250,7 @@ func (h *host) unpark() *engine {
 	if e != nil {
 		h.timer.Stop()
 		h.parked, h.timer = nil, nil
+		e.core.Repay()
 	}
 	return e
 }
@@ -258,6 +274,8 @@ func (h *host) expire(e *engine) {
 		return
 	}
 	h.unpark()
-	e.retire()
+	err := e.drain()
+	e.owe()
+	e.detach(err)
 	e.giveUp()
 }

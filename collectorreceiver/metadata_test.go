@@ -287,7 +287,7 @@ func documentation(m meta) string {
 		if len(metric.Attributes) == 0 {
 			continue
 		}
-		b.WriteString("\n#### Attributes\n\n| Name | Description | Values |\n| ---- | ----------- | ------ |\n")
+		b.WriteString("\n#### Attributes\n\n| Name | Description | Values | Semantic Convention |\n| ---- | ----------- | ------ | ------------------- |\n")
 		for _, key := range metric.Attributes {
 			a := m.Attributes[key]
 			name, values := key, "Any Str"
@@ -297,7 +297,7 @@ func documentation(m meta) string {
 			if len(a.Enum) > 0 {
 				values = "Str: ``" + strings.Join(a.Enum, "``, ``") + "``"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, a.Description, values)
+			fmt.Fprintf(&b, "| %s | %s | %s | - |\n", name, a.Description, values)
 		}
 	}
 	return b.String()

@@ -29,6 +29,7 @@ type node struct {
 	mapping   *exporter.Mapping
 	agent     *agent.Agent
 	telemetry *metadata.TelemetryBuilder
+	host      *host
 	obs       *receiverhelper.ObsReport
 	health    *health
 	members   map[*member]bool
@@ -43,10 +44,13 @@ type node struct {
 }
 
 // newNode starts all that runs. After an error nothing does.
-func newNode(g *group, c config.Config, e *engine) (_ *node, err error) {
+func newNode(h *host, g *group, c config.Config, e *engine) (_ *node, err error) {
 	n := &node{
-		group: g, config: c, engine: e, health: newHealth(time.Now),
+		host: h, group: g, config: c, engine: e, health: newHealth(time.Now),
 		members: map[*member]bool{}, forget: map[string]*time.Timer{}, ran: make(chan struct{}),
+	}
+	if h.comes > 0 {
+		n.health.comes, n.health.goes = h.comes, h.comes
 	}
 	if n.mapping, err = newMapping(c); err != nil {
 		return nil, err
@@ -70,11 +74,6 @@ func newNode(g *group, c config.Config, e *engine) (_ *node, err error) {
 	}
 	if err := n.attach(g); err != nil {
 		n.telemetry.Shutdown()
-		ended, end := context.WithCancel(context.Background())
-		end()
-		for _, signal := range []string{signalLogs, signalTraces} {
-			e.out.Detach(ended, signal)
-		}
 		return nil, errors.Join(err, n.agent.Close())
 	}
 	n.drop(g)
@@ -100,7 +99,7 @@ func (n *node) run(ctx context.Context) {
 	broken := ctx.Err() == nil
 	close(n.ran)
 	if broken {
-		// After the mark that Shutdown waits for: see fatal.
+		// After the mark that Shutdown waits for.
 		n.health.fatal(fmt.Errorf("receiver %s: accesses can't be seen any more: %w", n.group.id, n.err))
 	}
 }
@@ -115,19 +114,48 @@ func (n *node) connection(connected bool, err error) {
 	n.health.runtime(err)
 }
 
-// attach gives the group's pipelines what they are due.
+// attach gives the group's pipelines what they are due, all of them or none: a
+// signal that runs already stays as it is.
 func (n *node) attach(g *group) error {
-	if g.metrics != nil {
-		n.metrics.set(n.pushMetrics(g.metrics))
+	var done []string
+	for _, signal := range []string{signalMetrics, signalLogs, signalTraces} {
+		if !g.takes(signal) {
+			continue
+		}
+		if err := n.deliver(g, signal); err != nil {
+			for _, signal := range done {
+				n.release(signal)
+			}
+			return fmt.Errorf("receiver %s: %w", g.id, err)
+		}
+		done = append(done, signal)
 	}
-	return errors.Join(n.deliver(g, signalLogs), n.deliver(g, signalTraces))
+	return nil
+}
+
+// release takes a signal back that has just been attached.
+func (n *node) release(signal string) {
+	if signal == signalMetrics {
+		n.metrics.set(nil)
+		return
+	}
+	ended, end := context.WithCancel(context.Background())
+	end()
+	n.engine.out.Detach(ended, signal)
+	n.wait(signal)
+}
+
+// wait has a signal queue for a while, for a component that may come.
+func (n *node) wait(signal string) {
+	n.keep(signal)
+	n.forget[signal] = time.AfterFunc(n.host.linger, func() { n.host.forget(n, signal) })
 }
 
 // drop gives up the signals that the engine has been delivering for somebody
 // before, and that nobody takes any more.
 func (n *node) drop(g *group) {
-	for signal, taken := range map[string]bool{signalLogs: g.logs != nil, signalTraces: g.traces != nil} {
-		if !taken {
+	for _, signal := range []string{signalLogs, signalTraces} {
+		if !g.takes(signal) {
 			n.giveUp(signal)
 		}
 	}
@@ -139,17 +167,21 @@ func (n *node) giveUp(signal string) {
 	}
 }
 
-// deliver begins to deliver a signal to the group's pipeline, if it has one.
-func (n *node) deliver(g *group, signal string) error {
+// deliver begins to deliver a signal to the group's pipeline, if it has one. An
+// error leaves all as it is.
+func (n *node) deliver(g *group, signal string) (err error) {
 	switch {
+	case signal == signalMetrics && g.metrics != nil:
+		return n.metrics.attach(n.pushMetrics(g.metrics))
 	case signal == signalLogs && g.logs != nil:
-		n.keep(signal)
-		return n.engine.out.AttachLogs(n.mapping, n.pushLogs(g.logs))
+		err = n.engine.out.AttachLogs(n.mapping, n.pushLogs(g.logs))
 	case signal == signalTraces && g.traces != nil:
-		n.keep(signal)
-		return n.engine.out.AttachTraces(n.mapping, n.pushTraces(g.traces))
+		err = n.engine.out.AttachTraces(n.mapping, n.pushTraces(g.traces))
 	}
-	return nil
+	if err == nil {
+		n.keep(signal)
+	}
+	return err
 }
 
 // together is how soon after one member has left another counts as leaving with
@@ -176,18 +208,23 @@ func (n *node) window(ctx context.Context) (context.Context, context.CancelFunc)
 
 // detach ends the delivery of one signal while the others go on. What is queued
 // waits for a successor of m for a while.
-func (n *node) detach(ctx context.Context, m *member, h *host) {
+func (n *node) detach(ctx context.Context, m *member) {
+	defer n.health.clear(m.signal)
 	ctx, cancel := n.window(ctx)
 	defer cancel()
 	defer func() { n.left = time.Now() }()
 	if m.signal == signalMetrics {
-		n.metrics.once(ctx)
+		n.metrics.last(ctx)
 		n.metrics.set(nil)
 		return
 	}
-	n.sync(ctx)
+	n.flush(ctx)
+	if m.signal == signalTraces {
+		// The Collector may be ending, and then no pipeline takes a span later.
+		n.engine.core.EndOpens()
+	}
 	n.engine.out.Detach(ctx, m.signal)
-	n.forget[m.signal] = time.AfterFunc(h.linger, func() { h.forget(n, m.signal) })
+	n.wait(m.signal)
 }
 
 // keep takes back what detach has in store.
@@ -207,19 +244,20 @@ func (n *node) stop(ctx context.Context, last *member) (usable bool) {
 	log := n.engine.log.logger()
 	// First, with the runtime still connected: containers that are created after
 	// the agent's end get no tokens.
-	n.sync(ctx)
+	n.flush(ctx)
 	n.engine.out.Detach(ctx, last.signal)
 	n.cancel()
 	<-n.ran
+	n.health.close()
 	n.metrics.stop(ctx)
 	var err error
-	if ctx.Err() == nil { // what came in the meantime
+	if last.signal != signalMetrics && ctx.Err() == nil { // what came in the meantime
 		err = n.deliver(last.group, last.signal)
 	}
 	for _, signal := range []string{signalLogs, signalTraces} {
 		n.keep(signal)
 		if left := n.engine.out.Detach(ctx, signal); left > 0 {
-			log.Warn("telemetry not delivered: lost unless the receiver is started again in this process", "signal", signal, "accesses", left)
+			log.Warn("telemetry not delivered: kept for a receiver that is started in this process soon", "signal", signal, "accesses", left)
 		}
 	}
 	n.telemetry.Shutdown()
@@ -230,9 +268,9 @@ func (n *node) stop(ctx context.Context, last *member) (usable bool) {
 	return n.err == nil || errors.Is(n.err, agent.ErrUndrained)
 }
 
-// sync waits until what was touched before it is queued. Its only error says
+// flush waits until what was touched before it is queued. Its only error says
 // that ctx is over, or that nothing is read any more, which run tells of.
-func (n *node) sync(ctx context.Context) {
+func (n *node) flush(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := make(chan struct{})
@@ -244,7 +282,7 @@ func (n *node) sync(ctx context.Context) {
 		case <-stop:
 		}
 	}()
-	_ = n.engine.core.Sync(ctx)
+	_ = n.engine.core.Flush(ctx)
 }
 
 func (n *node) pushMetrics(next consumer.Metrics) func(context.Context) {

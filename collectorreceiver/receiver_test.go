@@ -130,13 +130,14 @@ func TestBound(t *testing.T) {
 	c := h.mustLoad(p, cfg, signalLogs)
 	p.refuse(errRefused)
 	n := h.touch(350)
-	out := h.nodes[c.components[0].(*member).group.id].engine.out
-	eventually(t, "events", func() bool { return out.Stats().Logs.Offered == uint64(n) })
+	node := h.nodes[c.components[0].(*member).group.id]
+	// The fake's Touch counts nothing, so nobody can tell of it later.
+	eventually(t, "events", func() bool { s := node.state(); return s.Lost["refused"] == uint64(n-cfg.QueueSize) })
 	p.refuse(nil)
 	c.shutdown()
-	s := out.Stats().Logs
+	s := node.engine.out.Stats().Logs
 	logs, _ := p.counts()
-	if s.Dropped["queue_full"] != uint64(n-logs) || logs != cfg.QueueSize || s.Queued != 0 {
+	if s.Refused != uint64(n-logs) || logs != cfg.QueueSize || s.Queued != 0 || len(s.Dropped) != 0 || node.state().Lost["refused"] != uint64(n-logs) {
 		t.Errorf("%d of %d delivered, counts %+v", logs, n, s)
 	}
 }

@@ -30,7 +30,7 @@ func ownKeys() []config.Key {
 	return []config.Key{
 		{Path: "queue_size", Form: "whole number", Default: fmt.Sprint(d.QueueSize),
 			Doc: "How many accesses of each signal can wait while the pipeline refuses them, 1 to 1048576. An access takes " +
-				"1 to 2 KiB as a rule and 8 KiB at most, which counts towards a memory limiter's limit. One that finds no room is dropped and counted (cause `queue_full`)."},
+				"1 to 2 KiB as a rule and 8 KiB at most, which counts towards a memory limiter's limit. One that finds no room is told later, in a sum of touches, and counted in `otelcol_honeytoken_accesses_deferred`."},
 		{Path: "metrics_interval", Form: "duration", Default: short(d.MetricsInterval),
 			Doc: "Time between two points of the receiver's metrics, at least `1s`. Only for a metrics pipeline."},
 		{Path: "shutdown_timeout", Form: "duration", Default: short(d.ShutdownTimeout),

@@ -60,6 +60,10 @@ func (n *node) observeDelivery(b *metadata.TelemetryBuilder) error {
 			bySignal(func(signal string, s exporter.SignalStats) { o.Observe(int64(s.Queued), word("signal", signal)) }) //nolint:gosec // bounded by the queue
 			return nil
 		}),
+		b.RegisterHoneytokenAccessesDeferredCallback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(n.engine.core.Deferred())) //nolint:gosec // counts from zero
+			return nil
+		}),
 		b.RegisterHoneytokenAccessesDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
 			bySignal(func(signal string, s exporter.SignalStats) {
 				for cause, count := range s.Dropped {

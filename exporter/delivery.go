@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,25 +50,54 @@ func newDelivery(name string, log *slog.Logger, p pace, q *queue) *delivery {
 	return &delivery{name: name, pace: p, tally: newTally(), news: newNews(log, name, time.Now), queue: q}
 }
 
-// put queues it and never waits. The error is counted and logged here already.
-func (d *delivery) put(it item) error {
-	if !d.wanted.Load() {
-		return nil
-	}
-	d.tally.offer()
-	if d.queue == nil {
-		d.tally.settle(0, 1, causeDisabled)
-		return nil
-	}
-	switch accepted, open := d.queue.put(it); {
+// takes says whether what is put goes anywhere.
+func (d *delivery) takes() bool { return d.wanted.Load() && d.queue != nil }
+
+// offer queues it and never waits. After an error it is the caller's still, who
+// is expected to come again with it or with a sum that it is part of: it counts
+// as refused, not as dropped.
+func (d *delivery) offer(it item) error {
+	var accepted, open bool
+	d.tally.offer(func() bool {
+		accepted, open = d.queue.put(it)
+		return accepted
+	})
+	switch {
 	case accepted:
 		return nil
 	case open:
-		d.tally.settle(0, 1, causeQueueFull)
+		return ErrQueueFull
+	default:
+		return ErrShutdown
+	}
+}
+
+// give queues it and never waits. What finds no room is lost, as nobody comes
+// again with it: it is counted and logged here, and the error is for those who
+// wish to know.
+func (d *delivery) give(it item) error {
+	switch {
+	case !d.wanted.Load():
+		return nil
+	case d.queue == nil:
+		d.tally.lose(causeDisabled)
+		return nil
+	}
+	var accepted, open bool
+	d.tally.give(func() (bool, string) {
+		accepted, open = d.queue.put(it)
+		if open {
+			return accepted, causeQueueFull
+		}
+		return accepted, causeShutdown
+	})
+	switch {
+	case accepted:
+		return nil
+	case open:
 		d.news.lost(1, causeQueueFull, ErrQueueFull)
 		return ErrQueueFull
 	default:
-		d.tally.settle(0, 1, causeShutdown)
 		return ErrShutdown
 	}
 }
@@ -84,15 +114,40 @@ func gapItem(g beesting.Gap) item {
 	return item{gap: &g}
 }
 
-// putAll gives it to every signal. The error says which has no room for it.
+// putAll queues it for several signals. The first of them that goes anywhere
+// decides whether it is taken: where log records are wanted, these, which are what
+// people are woken by. If that one has no room, nothing is queued and the error
+// says so; what another one has no room for is its own loss.
+//
+// An error for any signal without room would have the caller tell the same again
+// until that signal's back end returns, and the signals that took it would get it
+// each time. To have all of them refuse together would leave out of the log
+// records what only the spans have no room for.
 func putAll(it item, signals ...*delivery) error {
-	var errs []error
-	for _, d := range signals {
-		if err := d.put(it); err != nil {
-			errs = append(errs, fmt.Errorf("%s of %s: %w", d.name, it, err))
+	decides := slices.IndexFunc(signals, (*delivery).takes)
+	if decides >= 0 {
+		if err := signals[decides].offer(it); err != nil {
+			return signals[decides].refused(it, err)
 		}
 	}
-	return errors.Join(errs...)
+	for i, d := range signals {
+		if i != decides {
+			_ = d.give(it) // counted and logged there
+		}
+	}
+	return nil
+}
+
+// putEnd queues the span of an access that has ended: nobody comes again with it.
+func putEnd(it item, spans *delivery) error {
+	if err := spans.give(it); err != nil {
+		return spans.refused(it, err)
+	}
+	return nil
+}
+
+func (d *delivery) refused(it item, err error) error {
+	return fmt.Errorf("%s of %s: %w", d.name, it, err)
 }
 
 // begun is what an access is queued for when it is reported: not for a span

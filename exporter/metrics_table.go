@@ -117,7 +117,7 @@ var metricTable = []metricRow{
 		name: "honeytoken.event.lost", instrument: counter, unit: "{event}",
 		says: "Events lost between the kernel and the agent; a later event may tell of the same touches",
 		attributes: []metricAttribute{{keyLossCause,
-			"`ring_full`: no room between kernel and agent; `recursion`: the kernel skipped the program because it was running on that processor already, which counts touches of all files and so is an upper bound; `" + lossDecode + "`: the agent could not read the event; in the mode fanotify also `queue_overflow`: how often the kernel's queue was full, each at least one touch; `unanswered`: touches that nobody looked at, as the agent was stopped or slow; `guard_restart`: the helper process ended, and until the next one had set its marks nothing was seen"}},
+			"`ring_full`: no room between kernel and agent; `recursion`: the kernel skipped the program because it was running on that processor already, which counts touches of all files and so is an upper bound; `" + lossDecode + "`: the agent could not read the event; `refused`: no output had room for it, and the kernel doesn't count the touch, such as one of a link by its name; in the mode fanotify also `queue_overflow`: how often the kernel's queue was full, each at least one touch; `unanswered`: touches that nobody looked at, as the agent was stopped or slow; `guard_restart`: the helper process ended, and until the next one had set its marks nothing was seen"}},
 		points: lossPoints,
 	},
 	{

@@ -155,7 +155,10 @@ func TestOngoingOverflow(t *testing.T) {
 	b := &backend{}
 	b.serveGRPC(t, address)
 	drain(t, o)
-	wantStats(t, o.Stats().Logs, 2*n, room, map[string]uint64{causeQueueFull: 2*n - room})
+	wantStats(t, o.Stats().Logs, room, room, nil)
+	if got := o.Stats().Logs.Refused; got != 2*n-room {
+		t.Errorf("%d refused, want %d", got, 2*n-room)
+	}
 	wantStats(t, o.Stats().Spans, n, room, map[string]uint64{causeQueueFull: n - room})
 	err := o.Gap(t.Context(), sampleGap())
 	if !errors.Is(err, ErrShutdown) || !strings.Contains(err.Error(), "gap of token bt-9f3c2a7d51e04b68") {

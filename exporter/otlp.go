@@ -26,6 +26,10 @@ type OTLPOptions struct {
 	Logger *slog.Logger
 	// Queue is how many accesses of each signal may wait; DefaultQueue if 0.
 	Queue int
+	// Beside says that there is another output, which takes the same and must
+	// not be told again: what finds no room is then lost, counted as
+	// "queue_full" and logged, and Deliver and Gap return nil.
+	Beside bool
 	// Meter and State turn metrics on, both or neither. State is called for
 	// each export, from one goroutine and also during Shutdown; it must not
 	// take long. False means that nothing is known yet, and nothing is
@@ -41,6 +45,7 @@ type OTLPOptions struct {
 type OTLP struct {
 	signals []*otlpDelivery
 	metrics *metricDelivery // nil without
+	beside  bool
 }
 
 // OTLPStats counts what became of the accesses, by signal. Logs are offered gaps
@@ -77,7 +82,7 @@ func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, err
 	if off {
 		o.Logger.Warn("OTEL_SDK_DISABLED is true: no telemetry is sent")
 	}
-	var out OTLP
+	out := OTLP{beside: o.Beside}
 	for _, s := range []struct {
 		signal
 		connect func(context.Context, *Mapping, endpoint) (sender, error)
@@ -131,22 +136,36 @@ func startDelivery(ctx context.Context, m *Mapping, o OTLPOptions, p pace, off b
 }
 
 // Deliver queues a for both signals, one that is Ongoing as a log record only,
-// and returns at once. The error says which signal has no room for it; it is
-// counted and logged here already. What a refers to must not be changed
+// and returns at once. An error, [ErrQueueFull] or [ErrShutdown], says that
+// nothing of it was queued, since the log record has no room (where only spans
+// are sent, the span): it is the caller's to tell later, alone or with others,
+// and none of Offered. A span that has no room beside its log record is lost,
+// which is counted and logged here. What a refers to must not be changed
 // afterwards.
 func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
-	return putAll(accessItem(a), begun(&a, o.logs(), o.spans())...)
+	return o.put(accessItem(a), begun(&a, o.logs(), o.spans())...)
 }
 
-// End queues the span of an access that was delivered as Ongoing, and is like
-// Deliver otherwise. Spans are sent in the order in which they end.
+// End queues the span of an access that was delivered as Ongoing. Spans are sent
+// in the order in which they end. One that has no room is lost, which is counted
+// and logged here already; the error says so too.
 func (o *OTLP) End(_ context.Context, a beesting.Access) error {
-	return putAll(accessItem(a), o.spans())
+	return putEnd(accessItem(a), o.spans())
 }
 
 // Gap queues the log record of a gap, and is like Deliver otherwise.
 func (o *OTLP) Gap(_ context.Context, g beesting.Gap) error {
-	return putAll(gapItem(g), o.logs())
+	return o.put(gapItem(g), o.logs())
+}
+
+func (o *OTLP) put(it item, signals ...*delivery) error {
+	if !o.beside {
+		return putAll(it, signals...)
+	}
+	for _, d := range signals {
+		_ = d.give(it) // counted and logged there
+	}
+	return nil
 }
 
 func (o *OTLP) logs() *delivery  { return o.signals[0].delivery }

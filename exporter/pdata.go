@@ -178,17 +178,21 @@ func (p *PData) signal(name string) *delivery {
 }
 
 // Deliver queues a for every signal that was attached and not forgotten since,
-// one that is Ongoing as a log record only, and returns at once. The error says
-// which signal has no room for it; it is counted and logged here already. What a
-// refers to must not be changed afterwards.
+// one that is Ongoing as a log record only, and returns at once. An error,
+// [ErrQueueFull] or [ErrShutdown], says that nothing of it was queued, since the
+// log record has no room (where only spans are wanted, the span): it is the
+// caller's to tell later, alone or with others, and none of Offered. A span that
+// has no room beside its log record is lost, which is counted and logged here.
+// What a refers to must not be changed afterwards.
 func (p *PData) Deliver(_ context.Context, a beesting.Access) error {
 	return putAll(accessItem(a), begun(&a, p.logs, p.traces)...)
 }
 
-// End queues the span of an access that was delivered as Ongoing, and is like
-// Deliver otherwise. Spans are pushed in the order in which they end.
+// End queues the span of an access that was delivered as Ongoing. Spans are pushed
+// in the order in which they end. One that has no room is lost, which is counted
+// and logged here already; the error says so too.
 func (p *PData) End(_ context.Context, a beesting.Access) error {
-	return putAll(accessItem(a), p.traces)
+	return putEnd(accessItem(a), p.traces)
 }
 
 // Gap queues the log record of a gap, and is like Deliver otherwise.
@@ -209,6 +213,24 @@ func (p *PData) Close() (lost int) {
 		p.lost += traces
 	})
 	return p.lost
+}
+
+// Owed returns what Deliver and Gap took and is not delivered: of the log records,
+// or of the spans where no log records are wanted. It is for a caller who keeps
+// account of what was told; see Deliver for the signal.
+func (p *PData) Owed() (accesses []beesting.Access, gaps []beesting.Gap) {
+	d := p.traces
+	if p.logs.takes() {
+		d = p.logs
+	}
+	for _, it := range d.queue.all() {
+		if it.gap != nil {
+			gaps = append(gaps, *it.gap)
+		} else {
+			accesses = append(accesses, *it.access)
+		}
+	}
+	return accesses, gaps
 }
 
 // Stats returns the counts since NewPData. The end point of a signal that is

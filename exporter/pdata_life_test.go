@@ -343,8 +343,11 @@ func TestPDataClose(t *testing.T) {
 	if left, lost := p.Detach(t.Context(), SignalLogs), p.Forget(SignalLogs); left != 0 || lost != 0 {
 		t.Errorf("after Close %d left, %d lost", left, lost)
 	}
-	wantStats(t, p.Stats().Logs, 5, 0, map[string]uint64{causeShutdown: 5})
+	wantStats(t, p.Stats().Logs, 4, 0, map[string]uint64{causeShutdown: 4})
 	wantStats(t, p.Stats().Spans, 0, 0, nil)
+	if s := p.Stats(); s.Logs.Refused != 1 {
+		t.Errorf("refused after Close: %+v", s)
+	}
 }
 
 // Close doesn't wait for a Detach that has time.

@@ -262,7 +262,7 @@ func TestPDataRefusedForAWhile(t *testing.T) {
 	}
 }
 
-// What exceeds the bound is turned away, newest first, and counted exactly.
+// What exceeds the bound is turned away, newest first, whole, and is the caller's.
 func TestPDataBound(t *testing.T) {
 	const room, n = 10, 25
 	c := &consumer{refuse: func(context.Context, string, []string) error { return errBusy }}
@@ -273,13 +273,70 @@ func TestPDataBound(t *testing.T) {
 			t.Errorf("access %d: %v", i, err)
 		}
 	}
-	if got := p.Stats().Logs; got.Queued != room || got.Dropped[causeQueueFull] != n-room {
+	if got := p.Stats().Logs; got.Queued != room || got.Refused != n-room {
 		t.Errorf("%+v", got)
 	}
 	c.calm()
 	detachBoth(t, p)
 	wantArrived(t, c, room)
-	wantBoth(t, p, n, room, map[string]uint64{causeQueueFull: n - room})
+	wantBoth(t, p, room, room, nil)
+}
+
+// The signal that decides is the first that anybody wants: one that isn't
+// attached, or was forgotten, has no say.
+func TestPDataWhoDecides(t *testing.T) {
+	const room, n = 10, 25
+	refuse := func(only string) *consumer {
+		return &consumer{refuse: func(_ context.Context, signal string, _ []string) error {
+			if only == "" || only == signal {
+				return errBusy
+			}
+			return nil
+		}}
+	}
+	t.Run("spans full", func(t *testing.T) {
+		c := refuse(SignalTraces)
+		p := pdataTo(t, c, room)
+		for i := range n {
+			if err := p.Deliver(t.Context(), numbered(i)); err != nil {
+				t.Errorf("access %d: %v", i, err)
+			}
+			eventually(t, "the log", func() bool { return p.Stats().Logs.Delivered == uint64(i)+1 })
+		}
+		wantStats(t, p.Stats().Logs, n, n, nil)
+		if got := p.Stats().Spans; got.Offered != n || got.Dropped[causeQueueFull] != n-room || got.Refused != 0 {
+			t.Errorf("spans %+v", got)
+		}
+		if err := p.End(t.Context(), endOfOngoing(1)); !errors.Is(err, ErrQueueFull) || p.Stats().Spans.Dropped[causeQueueFull] != n-room+1 {
+			t.Errorf("end: %v, %+v", err, p.Stats().Spans)
+		}
+	})
+	t.Run("logs full", func(t *testing.T) {
+		c := refuse(SignalLogs)
+		p := pdataTo(t, c, room)
+		for i := range n {
+			if err := p.Deliver(t.Context(), numbered(i)); (i < room) != (err == nil) {
+				t.Errorf("access %d: %v", i, err)
+			}
+		}
+		eventually(t, "the spans", func() bool { return p.Stats().Spans.Delivered == room })
+		wantStats(t, p.Stats().Spans, room, room, nil) // none twice when the caller comes again
+	})
+	t.Run("spans alone", func(t *testing.T) {
+		c := refuse("")
+		p := newTestPData(t, room)
+		if err := p.AttachTraces(sampleMapping(t), c.pushTraces); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			if err := p.Deliver(t.Context(), numbered(i)); (i < room) != (err == nil) {
+				t.Errorf("access %d: %v", i, err)
+			}
+		}
+		if s := p.Stats(); s.Spans.Refused != n-room || s.Spans.Offered != room || s.Logs.Offered+s.Logs.Refused != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
 }
 
 // A permanent error is about one access; its neighbours arrive in order.

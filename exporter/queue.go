@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/beesting-otel/beesting"
@@ -184,6 +185,13 @@ func (q *queue) discard() int {
 	n := len(q.items)
 	q.items = nil
 	return n
+}
+
+// all returns what is in the queue, oldest first.
+func (q *queue) all() []item {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.items)
 }
 
 func (q *queue) len() int {

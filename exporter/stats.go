@@ -10,7 +10,7 @@ import (
 // The causes of a loss or a refusal that don't come from a back end's answer.
 // The others are "http_STATUS", "grpc_CODE" and "not_encodable".
 const (
-	causeQueueFull = "queue_full" // the back end was away for too long
+	causeQueueFull = "queue_full" // no room, and nobody comes again: the span beside a log record, or of an end
 	causeShutdown  = "shutdown"   // still in the queue when the time was up, or delivered later
 	causeDisabled  = "disabled"   // OTEL_SDK_DISABLED or OTEL_*_EXPORTER=none
 	causeRejected  = "rejected"   // by a partial success
@@ -28,6 +28,10 @@ type SignalStats struct {
 	// (partial success), "permanent" (PData), "not_encodable", "http_STATUS"
 	// or "grpc_CODE".
 	Dropped map[string]uint64 `json:"dropped,omitempty"`
+	// Refused counts the calls that found no room and returned an error: the
+	// caller still has what they were for and is expected to come again, so one
+	// access can be refused several times. None of them is Offered.
+	Refused uint64 `json:"refused,omitempty"`
 	// Retries counts attempts that failed and were made again, LastError says
 	// why the last of them did.
 	Retries   uint64 `json:"retries"`
@@ -46,11 +50,31 @@ type tally struct {
 
 func newTally() *tally { return &tally{stats: SignalStats{Dropped: map[string]uint64{}}} }
 
-// offer counts an access that was given to Deliver.
-func (t *tally) offer() {
+// offer counts what put queues as offered, and what it doesn't as refused. It is
+// counted before anybody can count what became of it.
+func (t *tally) offer(put func() (accepted bool)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if put() {
+		t.stats.Offered++
+	} else {
+		t.stats.Refused++
+	}
+}
+
+// give counts what put is given as offered, and as dropped if it isn't queued.
+func (t *tally) give(put func() (accepted bool, cause string)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stats.Offered++
+	if accepted, cause := put(); !accepted {
+		t.stats.Dropped[cause]++
+	}
+}
+
+// lose counts what goes nowhere.
+func (t *tally) lose(cause string) {
+	t.give(func() (bool, string) { return false, cause })
 }
 
 // settle counts the end of so many accesses.

@@ -68,18 +68,24 @@ func (m *metrics) state() (exporter.NodeState, bool) {
 	return m.last, true
 }
 
-// countedSink counts what it passes on.
+// countedSink counts what it passes on and is taken: what is refused comes again.
 type countedSink struct {
 	agent.Sink
 	meter *exporter.Meter
 }
 
 func (c countedSink) Deliver(ctx context.Context, a beesting.Access) error {
-	c.meter.Observe(&a)
-	return c.Sink.Deliver(ctx, a)
+	err := c.Sink.Deliver(ctx, a)
+	if err == nil {
+		c.meter.Observe(&a)
+	}
+	return err
 }
 
 func (c countedSink) Gap(ctx context.Context, g beesting.Gap) error {
-	c.meter.ObserveGap(&g)
-	return c.Sink.Gap(ctx, g)
+	err := c.Sink.Gap(ctx, g)
+	if err == nil {
+		c.meter.ObserveGap(&g)
+	}
+	return err
 }

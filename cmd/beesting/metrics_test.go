@@ -69,8 +69,8 @@ func values(t *testing.T, m *metrics) map[string]int64 {
 	return out
 }
 
-// What the outputs are given is counted once, however many there are and
-// whatever they say of it, and told with the agent's last words at the end.
+// What the outputs take is counted once, however many there are, and told with
+// the agent's last words at the end. What all of them refuse comes again.
 func TestOutputsSendMetrics(t *testing.T) {
 	sent := make(chan []byte, 10) // requests with metrics
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -92,20 +92,27 @@ func TestOutputsSendMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink := countedSink{append(all, &fakeOutput{err: io.ErrShortWrite}), counts.meter}
+	none := countedSink{outputs{&fakeOutput{err: io.ErrShortWrite}}, counts.meter}
 	for range 3 {
-		if err := sink.Deliver(t.Context(), beesting.Access{}); !errors.Is(err, io.ErrShortWrite) {
+		if err := sink.Deliver(t.Context(), beesting.Access{}); err != nil {
 			t.Errorf("Deliver = %v", err)
 		}
+		if err := none.Deliver(t.Context(), beesting.Access{}); !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("Deliver to none = %v", err)
+		}
 	}
-	if err := sink.Gap(t.Context(), beesting.Gap{Count: 5}); !errors.Is(err, io.ErrShortWrite) {
+	if err := sink.Gap(t.Context(), beesting.Gap{Count: 5}); err != nil {
 		t.Errorf("Gap = %v", err)
+	}
+	if err := none.Gap(t.Context(), beesting.Gap{Count: 5}); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("Gap to none = %v", err)
 	}
 	counts.attach(func() (agent.Summary, error) { return agent.Summary{Armed: 2}, nil }, func() map[string]uint64 { return nil })
 	counts.detach()
 	if err := all.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if got := values(t, counts); got["honeytoken.accesses"] != 3 || got["honeytoken.placement.count"] != 2 {
+	if got := values(t, counts); got["honeytoken.accesses"] != 3 || got["honeytoken.access.lost"] != 5 || got["honeytoken.placement.count"] != 2 {
 		t.Errorf("metrics %v", got)
 	}
 	if body := <-sent; len(sent) != 0 || !bytes.Contains(body, []byte("honeytoken.accesses")) || !bytes.Contains(body, []byte("honeytoken.placement.count")) {

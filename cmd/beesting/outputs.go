@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,23 +28,35 @@ type outputs []output
 
 // Deliver implements agent.Sink, as the next two.
 func (o outputs) Deliver(ctx context.Context, a beesting.Access) error {
-	return o.each(func(out output) error { return out.Deliver(ctx, a) })
+	return o.some(func(out output) error { return out.Deliver(ctx, a) })
 }
 
+// End is not told again: whatever went wrong is worth a word.
 func (o outputs) End(ctx context.Context, a beesting.Access) error {
-	return o.each(func(out output) error { return out.End(ctx, a) })
+	return errors.Join(o.each(func(out output) error { return out.End(ctx, a) })...)
 }
 
 func (o outputs) Gap(ctx context.Context, g beesting.Gap) error {
-	return o.each(func(out output) error { return out.Gap(ctx, g) })
+	return o.some(func(out output) error { return out.Gap(ctx, g) })
 }
 
-func (o outputs) each(do func(output) error) error {
-	var errs []error
-	for _, out := range o {
-		errs = append(errs, do(out))
+// some returns an error only if no output has it. What is refused is told again
+// until it is taken, once a second, and an output that took it the first time
+// would get it each time. The loss of the others is counted and logged by them.
+func (o outputs) some(do func(output) error) error {
+	errs := o.each(do)
+	if slices.Contains(errs, nil) {
+		return nil
 	}
 	return errors.Join(errs...)
+}
+
+func (o outputs) each(do func(output) error) []error {
+	errs := make([]error, len(o))
+	for i, out := range o {
+		errs[i] = do(out)
+	}
+	return errs
 }
 
 func (o outputs) Shutdown(ctx context.Context) error {
@@ -75,10 +89,37 @@ func (o outputs) stats() outputStats {
 	return all
 }
 
-// namedWriter knows what it writes.
+// namedWriter knows what it writes, and logs when that begins to fail and when it
+// works again.
 type namedWriter struct {
 	*exporter.Writer
-	name string
+	name    string
+	log     *slog.Logger
+	failing *atomic.Bool
+}
+
+func newNamedWriter(w *exporter.Writer, name string, log *slog.Logger) namedWriter {
+	return namedWriter{w, name, log.With("output", name), new(atomic.Bool)}
+}
+
+// Deliver implements agent.Sink, as the next.
+func (w namedWriter) Deliver(ctx context.Context, a beesting.Access) error {
+	return w.note(w.Writer.Deliver(ctx, a))
+}
+
+// Gap tells of missing touches.
+func (w namedWriter) Gap(ctx context.Context, g beesting.Gap) error {
+	return w.note(w.Writer.Gap(ctx, g))
+}
+
+func (w namedWriter) note(err error) error {
+	switch was := w.failing.Swap(err != nil); {
+	case err != nil && !was && !errors.Is(err, syscall.EPIPE): // a reader that left is somebody else's business
+		w.log.Error("output not written", slog.Any("error", err))
+	case err == nil && was:
+		w.log.Info("output written again", slog.Uint64("failed", w.Stats().Failed))
+	}
+	return err
 }
 
 // newOutputs makes the named outputs: text, json, otlp. The latter has metrics
@@ -90,11 +131,11 @@ func (a *app) newOutputs(ctx context.Context, names []string, stdout io.Writer, 
 		case "text":
 			color := exporter.ColorWanted(a.stdout, a.getenv)
 			text := exporter.NewText(stdout, m, exporter.TextOptions{Color: color, Location: time.Local})
-			all = append(all, namedWriter{text, name})
+			all = append(all, newNamedWriter(text, name, log))
 		case "json":
-			all = append(all, namedWriter{exporter.NewJSON(stdout, m), name})
+			all = append(all, newNamedWriter(exporter.NewJSON(stdout, m), name, log))
 		case "otlp":
-			options := exporter.OTLPOptions{Getenv: a.getenv, Logger: log}
+			options := exporter.OTLPOptions{Getenv: a.getenv, Logger: log, Beside: len(names) > 1}
 			if metrics != nil {
 				options.Meter, options.State = metrics.meter, metrics.state
 			}

@@ -38,9 +38,14 @@ func each(t *testing.T, sink agent.Sink) map[string]error {
 func TestOutputsAreIndependent(t *testing.T) {
 	bad, good := &fakeOutput{err: io.ErrShortWrite}, &fakeOutput{}
 	all := outputs{bad, good}
-	for what, err := range each(t, all) {
-		if !errors.Is(err, io.ErrShortWrite) {
+	for what, err := range each(t, all) { // what is refused comes again, to the good one too
+		if (what == "End") != errors.Is(err, io.ErrShortWrite) || (what != "End" && err != nil) {
 			t.Errorf("%s = %v", what, err)
+		}
+	}
+	for what, err := range each(t, outputs{bad, bad}) {
+		if !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("%s of bad ones = %v", what, err)
 		}
 	}
 	if err := all.Shutdown(t.Context()); !errors.Is(err, io.ErrShortWrite) {
@@ -50,6 +55,60 @@ func TestOutputsAreIndependent(t *testing.T) {
 		t.Errorf("the good one got %+v", *good)
 	}
 }
+
+// One output that has no room beside one that has: the second gets each access
+// once, and what the first loses is counted.
+func TestOutputsWithoutRoom(t *testing.T) {
+	var text, log strings.Builder
+	vars := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+	a := app{stdout: &text, stderr: io.Discard, lookupEnv: func(k string) (string, bool) { v, ok := vars[k]; return v, ok }}
+	m, err := exporter.NewMapping(exporter.MappingOptions{Version: "v0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, &text, m, slog.New(slog.NewTextHandler(&log, nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = exporter.DefaultQueue + 10
+	for range n {
+		if err := all.Deliver(t.Context(), beesting.Access{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := all.stats()
+	if s.JSON.Written != n || s.OTLP.Logs.Offered != n || s.OTLP.Logs.Dropped["queue_full"] != 10 || s.OTLP.Logs.Refused != 0 {
+		t.Errorf("JSON %+v, OTLP %+v", s.JSON, s.OTLP.Logs)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = all.Shutdown(ctx)
+	if !strings.Contains(log.String(), "telemetry lost") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestWriterTroubleIsLogged(t *testing.T) {
+	var log strings.Builder
+	var failed error
+	m, err := exporter.NewMapping(exporter.MappingOptions{Version: "v0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newNamedWriter(exporter.NewJSON(writerFunc(func(b []byte) (int, error) { return len(b), failed }), m), "json", slog.New(slog.NewTextHandler(&log, nil)))
+	for _, failed = range []error{nil, io.ErrClosedPipe, io.ErrClosedPipe, nil, nil} {
+		if err := w.Deliver(t.Context(), beesting.Access{}); !errors.Is(err, failed) {
+			t.Errorf("Deliver = %v, want %v", err, failed)
+		}
+	}
+	if text := log.String(); strings.Count(text, "output not written") != 1 || strings.Count(text, "written again") != 1 || strings.Count(text, "\n") != 2 {
+		t.Errorf("log: %s", text)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 func TestReaderHasLeft(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -103,8 +103,8 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 		t.row("records", text)
 	}
 	e := s.Events
-	t.row("accesses", fmt.Sprintf("%d reported for %d touches, %d incomplete, %d refused by an output",
-		e.Delivered, e.Delivered+e.Coalesced, e.Partial, e.SinkErrors))
+	t.row("accesses", fmt.Sprintf("%d reported for %d touches, %d incomplete, %d put off by an output without room",
+		e.Delivered, e.Delivered+e.Coalesced, e.Partial, e.Deferred))
 	t.row("opens", fmt.Sprintf("%d not closed yet, %d closed, %d given up", e.OpenFiles, e.Ends, e.EndsUnseen))
 	t.row("touches lost", countsText(e.Gaps))
 	t.row("events lost", lossText(e))

@@ -39,7 +39,7 @@ func fullStatus() nodeStatus {
 				Time: statusTime.Add(-3 * time.Second), Namespace: "shop", Pod: "db", ContainerName: "db",
 				Token: "aws", Reason: agent.ReasonMountPoint, Error: "read-only volume at /root",
 			}},
-			Events: agent.CoreStats{Delivered: 11, Coalesced: 2, Partial: 2, OpenFiles: 3, Ends: 8, EndsUnseen: 1, Gaps: map[string]uint64{"ring_full": 4, "restart": 0}, Lost: map[string]uint64{"ring_full": 1, "recursion": 0}, DecodeErrors: 1},
+			Events: agent.CoreStats{Delivered: 11, Coalesced: 2, Deferred: 4, Partial: 2, OpenFiles: 3, Ends: 8, EndsUnseen: 1, Gaps: map[string]uint64{"ring_full": 4, "restart": 0}, Lost: map[string]uint64{"ring_full": 1, "recursion": 0}, DecodeErrors: 1},
 		},
 		Outputs: outputStats{
 			JSON: &exporter.WriterStats{Written: 11},
@@ -72,7 +72,7 @@ runtime        connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s withou
 containers     3, 1 with tokens, 1 lack some
 tokens         1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
 records        NOT WRITTEN: no space left on device; 2 containers wait for 2m; 1 removed containers forgotten; a database that could not be used is kept as /var/lib/beesting/records.db.damaged
-accesses       11 reported for 13 touches, 2 incomplete, 0 refused by an output
+accesses       11 reported for 13 touches, 2 incomplete, 4 put off by an output without room
 opens          3 not closed yet, 8 closed, 1 given up
 touches lost   4 ring_full
 events lost    1 ring_full, 1 not understood

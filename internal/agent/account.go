@@ -194,28 +194,44 @@ func (c *Core) settle(tell context.Context, snap account.Snapshot, final bool) {
 		return
 	}
 	t := teller{Core: c, ctx: tell, now: now}
+	terms := c.terms
+	terms.Final = final
 	for id := range snap.Counts {
-		c.settleOne(t, id, snap, final)
+		c.settleOne(t, id, snap, terms)
 	}
 	for _, id := range snap.Leaving {
-		c.settleLeaving(t, id, snap, final)
+		c.settleLeaving(t, id, snap, terms)
+	}
+}
+
+// settleEarly tells the repeats that a snapshot counted.
+func (c *Core) settleEarly(tell context.Context, snap account.Snapshot) {
+	now, err := c.clock.sample()
+	if err != nil {
+		c.accountError("repeats not told early", err)
+		return
+	}
+	terms := c.terms
+	terms.Early = true
+	for id := range snap.Counts {
+		c.settleOne(teller{Core: c, ctx: tell, now: now}, id, snap, terms)
 	}
 }
 
 // settleOne leaves room between placements for the events of others.
-func (c *Core) settleOne(t teller, id uint64, snap account.Snapshot, final bool) {
+func (c *Core) settleOne(t teller, id uint64, snap account.Snapshot, terms account.Terms) {
 	c.out.Lock()
 	defer c.out.Unlock()
 	if !c.book.Known(id) || c.leaving[id] != nil || len(c.held.events[id]) > 0 {
 		return
 	}
-	if c.settleAs(t, id, snap, final) {
+	if c.settleAs(t, id, snap, terms) {
 		delete(c.dirty, id)
 	}
 }
 
 // settleLeaving settles by what was counted last.
-func (c *Core) settleLeaving(t teller, id uint64, snap account.Snapshot, final bool) {
+func (c *Core) settleLeaving(t teller, id uint64, snap account.Snapshot, terms account.Terms) {
 	c.out.Lock()
 	defer c.out.Unlock()
 	d := c.leaving[id]
@@ -226,15 +242,14 @@ func (c *Core) settleLeaving(t teller, id uint64, snap account.Snapshot, final b
 	if _, counted := snap.Counts[id]; !counted {
 		snap = d.snap
 	}
-	c.settleAs(t, id, snap, final || d.rounds <= 0)
-	if final || d.rounds <= 0 {
+	terms.Final = terms.Final || d.rounds <= 0
+	c.settleAs(t, id, snap, terms)
+	if terms.Final {
 		c.forget(id)
 	}
 }
 
-func (c *Core) settleAs(t teller, id uint64, snap account.Snapshot, final bool) (quiet bool) {
-	terms := c.terms
-	terms.Final = final
+func (c *Core) settleAs(t teller, id uint64, snap account.Snapshot, terms account.Terms) (quiet bool) {
 	before := c.book.Account(id)
 	quiet = c.book.Settle(id, snap, terms, t)
 	if c.book.Account(id) != before {

@@ -83,6 +83,7 @@ type Core struct {
 	book    *account.Book
 	dirty   map[uint64]struct{} // placements to be settled
 	leaving map[uint64]*departure
+	owed    map[uint64]bpf.Account // whole accounts of which Owe left something out
 	sweep   sweep
 	ends    *ends
 	held    held
@@ -92,6 +93,9 @@ type Core struct {
 	syncs  []chan struct{} // who waits in Sync
 	stats  CoreStats
 	kernel bpf.Stats // as it was last known
+	// refused events were of touches that the kernel doesn't count.
+	refused    uint64
+	complaints complaints
 }
 
 // NewCore checks the options and what it needs of the machine.
@@ -105,11 +109,12 @@ func NewCore(o CoreOptions) (*Core, error) {
 		proc: proc.FS(o.ProcRoot), table: newTable(o.MaxPlacements),
 		argsReads: newPatience(4, 50*time.Millisecond), lookups: newPatience(16, 50*time.Millisecond),
 		turns: newFIFO[string, *turn](maxTurns),
-		book:  account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{},
+		book:  account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{}, owed: map[uint64]bpf.Account{},
 		ends: newEnds(o.OpenTimeout), seen: newSightings(),
 	}
 	c.stats.Gaps = map[string]uint64{}
 	c.defaults()
+	c.complaints = newComplaints(c.log)
 	var err error
 	if c.bootID, err = c.proc.BootID(); err != nil {
 		return nil, fmt.Errorf("agent core: %w", err)

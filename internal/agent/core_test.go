@@ -263,7 +263,7 @@ func TestRunCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := f.core.Stats()
-	want := CoreStats{Delivered: 1, SinkErrors: 1, Partial: 2, WithoutPlacement: 2, DecodeErrors: 2, Lost: map[string]uint64{"ring_full": 7}, Gaps: map[string]uint64{}}
+	want := CoreStats{Delivered: 1, SinkErrors: 1, Partial: 2, WithoutPlacement: 2, DecodeErrors: 2, Lost: map[string]uint64{"ring_full": 7, LostRefused: 1}, Gaps: map[string]uint64{}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("stats %+v, %v; want %+v", got, err, want)
 	}

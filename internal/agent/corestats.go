@@ -16,6 +16,11 @@ type CoreStats struct {
 	Delivered  uint64 `json:"delivered"`
 	Coalesced  uint64 `json:"coalesced"`
 	SinkErrors uint64 `json:"sink_errors"`
+	// Deferred accesses were refused by the sink when they happened; each is
+	// counted once, however often it refuses to be told of them afterwards.
+	// Their touches are told later, as repeats or in Gaps. (What it refuses and
+	// the kernel doesn't count is lost: see Lost.)
+	Deferred uint64 `json:"deferred"`
 	// Gaps are touches that the kernel counted and nobody could tell any more,
 	// by cause; the stream says so too.
 	Gaps map[string]uint64 `json:"gaps"`
@@ -41,10 +46,15 @@ type CoreStats struct {
 	AccountErrors uint64 `json:"account_errors"`
 	// DecodeErrors are records of the kernel side that made no sense.
 	DecodeErrors uint64 `json:"decode_errors"`
-	// Lost are the events that the kernel side lost, by cause. The touches are
-	// counted all the same, and told later or in Gaps.
+	// Lost are the events that were lost, by cause. The touches are counted all
+	// the same, and told later or in Gaps, except those of LostRefused.
 	Lost map[string]uint64 `json:"lost"`
 }
+
+// LostRefused is the cause in CoreStats.Lost that the sink refused an event of a
+// touch that the kernel doesn't count, such as one of a link by its name: nobody
+// can tell that later.
+const LostRefused = "refused"
 
 // Stats returns the counters. Those of the kernel side are as they were last
 // known when it can't be asked, and the error says why.
@@ -58,8 +68,21 @@ func (c *Core) Stats() (CoreStats, error) {
 	s := c.stats
 	s.DecodeErrors = c.kernel.DecodeErrors
 	s.Lost = maps.Clone(c.kernel.Lost)
+	if c.refused > 0 {
+		if s.Lost == nil {
+			s.Lost = map[string]uint64{}
+		}
+		s.Lost[LostRefused] = c.refused
+	}
 	s.Gaps = maps.Clone(c.stats.Gaps)
 	return s, err
+}
+
+// Deferred is CoreStats.Deferred, for those who want nothing else.
+func (c *Core) Deferred() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats.Deferred
 }
 
 // Mode is how the sensor is attached.

@@ -44,10 +44,11 @@ func (c *Core) deliver(tell context.Context, e bpf.Event, counted bool) {
 		c.dirty[e.Placement] = struct{}{}
 	}
 	a.Ongoing = e.Handle != 0
-	if !c.give(tell, a) {
+	if err := c.give(tell, a); err != nil {
 		if counted {
 			c.book.Refused(e, a)
 		}
+		c.noteRefused(a, counted, err)
 		return
 	}
 	if a.Ongoing {
@@ -60,8 +61,23 @@ func (c *Core) deliver(tell context.Context, e bpf.Event, counted bool) {
 	}
 }
 
+// noteRefused counts and logs what the sink refused when it happened. That is
+// once for each: when the books come again with it, nobody counts or complains.
+func (c *Core) noteRefused(a beesting.Access, counted bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	token := slog.String("token", a.Placement.Token.Name)
+	if counted {
+		c.stats.Deferred++
+		c.complaints.deferred.note(err, token)
+		return
+	}
+	c.refused++
+	c.complaints.lost.note(err, token)
+}
+
 // give has the sink take an access.
-func (c *Core) give(tell context.Context, a beesting.Access) bool {
+func (c *Core) give(tell context.Context, a beesting.Access) error {
 	err := c.sink.Deliver(tell, a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,12 +89,11 @@ func (c *Core) give(tell context.Context, a beesting.Access) bool {
 	}
 	if err != nil {
 		c.stats.SinkErrors++
-		c.log.Error("access not delivered", slog.String("token", a.Placement.Token.Name), slog.Any("error", err))
-		return false
+		return err
 	}
 	c.stats.Delivered++
 	c.stats.Coalesced += a.Count - 1
-	return true
+	return nil
 }
 
 // count changes the counters.
@@ -108,7 +123,7 @@ func (t teller) Tell(s account.Summary) bool {
 	if p, ok := t.table.find(a.Placement.ID); ok {
 		a.Placement = p // it may have been told before it was armed
 	}
-	return t.give(t.ctx, a)
+	return t.give(t.ctx, a) == nil
 }
 
 // Lose tells that touches are missing.
@@ -122,16 +137,16 @@ func (t teller) Lose(l account.Loss) bool {
 		From: t.now.at(l.From), To: t.now.at(l.To), Cause: l.Cause,
 	}
 	err := t.sink.Gap(t.ctx, g)
-	log := t.log.With(slog.String("token", p.Token.Name), slog.String("kind", string(g.Kind)), slog.Uint64("touches", g.Count), slog.String("cause", g.Cause))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
 		t.stats.SinkErrors++
-		log.Error("gap not delivered", slog.Any("error", err))
+		t.complaints.gaps.note(err, slog.String("token", p.Token.Name))
 		return false
 	}
 	t.stats.Gaps[l.Cause] += l.Count
-	log.Warn("touches were counted and can't be told")
+	t.log.Warn("touches were counted and can't be told",
+		slog.String("token", p.Token.Name), slog.String("kind", string(g.Kind)), slog.Uint64("touches", g.Count), slog.String("cause", g.Cause))
 	return true
 }
 

@@ -105,7 +105,7 @@ func (c *Core) tellEnd(tell context.Context, a beesting.Access) {
 	switch {
 	case err != nil:
 		c.stats.SinkErrors++
-		c.log.Error("end of access not delivered", slog.String("token", a.Placement.Token.Name), slog.Any("error", err))
+		c.complaints.ends.note(err, slog.String("token", a.Placement.Token.Name))
 	case a.EndTime.IsZero():
 		c.stats.EndsUnseen++
 	default:
@@ -124,10 +124,21 @@ func (c *Core) expire(tell context.Context) {
 	c.finish(tell, c.ends.expired(now-c.ends.timeout))
 }
 
+// EndOpens gives up the ends that are waited for: each open that lasts is told to
+// have ended, with a zero EndTime. It is for a sink that can take no end later.
+func (c *Core) EndOpens() {
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.finish(context.Background(), c.ends.expired(1<<63-1))
+}
+
 // closeOff gives up all ends, and tells what still waits for its placement.
 func (c *Core) closeOff(tell context.Context) {
 	c.out.Lock()
 	defer c.out.Unlock()
 	c.releaseAll(tell)
 	c.finish(tell, c.ends.expired(1<<63-1))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.complaints.flush()
 }

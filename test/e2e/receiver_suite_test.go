@@ -19,6 +19,7 @@ import (
 
 // The Collector's own metrics of the receiver (collectorreceiver/metadata.yaml).
 const (
+	metricDeferred  = "otelcol_honeytoken_accesses_deferred"
 	metricDropped   = "otelcol_honeytoken_accesses_dropped"
 	metricQueued    = "otelcol_honeytoken_accesses_queued"
 	metricLost      = "otelcol_honeytoken_events_lost"

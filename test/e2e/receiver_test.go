@@ -155,10 +155,10 @@ func (s *receiverSuite) backPressure(t *testing.T) {
 }
 
 // beyondBound: the same for longer than the queue's bound lasts. What the queue
-// had room for arrives once and in order. Each access beyond is counted as
-// dropped, and its touches are not forgotten: the kernel has counted them, so
-// once there is room they are told as repeats of those processes, and the sum is
-// that of the touches made, exactly.
+// had room for arrives once and in order, in both signals. Each access beyond is
+// counted as put off, once, and none as dropped: the kernel has counted the
+// touches, so once there is room they are told as repeats of those processes, and
+// the sum is that of the touches made, exactly.
 func (s *receiverSuite) beyondBound(t *testing.T) {
 	const n, bound, interval = 1000, 250, 10 * time.Millisecond
 	s.stop(t)
@@ -168,12 +168,26 @@ func (s *receiverSuite) beyondBound(t *testing.T) {
 	s.allArrived(t, s.touches(), s.touches()) // the pipeline is empty
 	s.back.SetAway(true)
 	from, to := s.touchMany(t, n, interval)
-	s.waitMetrics(t, "the queue to be full and the rest counted", func(m collectorMetrics) bool {
-		logs, _ := m.Sum(metricDropped, "signal", "logs", "cause", "queue_full")
-		return queuedAre(bound)(m) && logs >= n-bound
+	s.waitMetrics(t, "the queues to be full and the rest counted", func(m collectorMetrics) bool {
+		deferred, _ := m.Sum(metricDeferred)
+		return queuedAre(bound)(m) && deferred >= n-bound
 	})
+	time.Sleep(3 * time.Second) // the same is refused once a second
+	m := s.waitMetrics(t, "the queues to be full still", queuedAre(bound))
+	if deferred, _ := m.Sum(metricDeferred); deferred != n-bound {
+		t.Errorf("%v accesses are counted as put off, want %d", deferred, n-bound)
+	}
+	if dropped, _ := m.Sum(metricDropped); dropped != 0 {
+		t.Errorf("%v log records and spans are counted as dropped, want none", dropped)
+	}
+	beyond := s.taken["traces"] + bound
 	s.back.SetAway(false)
 	got := s.arriveInSum(t, n)
+	if spans := s.arrived["traces"]; len(spans) < beyond {
+		t.Errorf("%d spans arrived, want those of the %d that were queued", len(spans)-(beyond-bound), bound)
+	} else if missing, _ := inOrder(t, "traces", spans[beyond-bound:beyond], from, from+bound); len(missing) > 0 {
+		t.Errorf("of the spans of the %d that were queued, %s are missing", bound, ranges(missing))
+	}
 	if missing, _ := inOrder(t, "logs", got[:bound], from, from+bound); len(missing) > 0 {
 		t.Errorf("of the %d that were queued, %s are missing", bound, ranges(missing))
 	}
@@ -184,8 +198,11 @@ func (s *receiverSuite) beyondBound(t *testing.T) {
 	}
 	t.Logf("%d accesses that stand for %d touches came after the %d that were queued", len(got)-bound, n-bound, bound)
 	s.stop(t) // the log's last words on it
-	if lost := s.lossesInLog(t, "telemetry lost"); lost["logs"] < n-bound {
-		t.Errorf("the log tells of %v lost accesses, want at least %d log records", lost, n-bound)
+	if deferred := s.lossesInLog(t, "accesses not delivered"); deferred[""] != n-bound {
+		t.Errorf("the log tells of %v accesses put off, want %d", deferred, n-bound)
+	}
+	if lost := s.lossesInLog(t, "telemetry lost"); len(lost) != 0 {
+		t.Errorf("the log tells of %v lost accesses, want none", lost)
 	}
 	s.start(t, usual())
 	s.settle(t, "logs", "traces") // what is left of it is not the next one's

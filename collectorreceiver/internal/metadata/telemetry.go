@@ -30,6 +30,7 @@ type TelemetryBuilder struct {
 	mu            sync.Mutex
 	registrations []metric.Registration
 
+	HoneytokenAccessesDeferred  metric.Int64ObservableCounter
 	HoneytokenAccessesDropped   metric.Int64ObservableCounter
 	HoneytokenAccessesQueued    metric.Int64ObservableGauge
 	HoneytokenContainersLacking metric.Int64ObservableGauge
@@ -37,6 +38,13 @@ type TelemetryBuilder struct {
 	HoneytokenNriBlindTime      metric.Float64ObservableCounter
 	HoneytokenNriConnected      metric.Int64ObservableGauge
 	HoneytokenPlacements        metric.Int64ObservableGauge
+}
+
+// RegisterHoneytokenAccessesDeferredCallback sets the callback that observes HoneytokenAccessesDeferred.
+func (builder *TelemetryBuilder) RegisterHoneytokenAccessesDeferredCallback(cb metric.Int64Callback) error {
+	return builder.register(func(ctx context.Context, o metric.Observer) error {
+		return cb(ctx, &observerInt64{inst: builder.HoneytokenAccessesDeferred, obs: o})
+	}, builder.HoneytokenAccessesDeferred)
 }
 
 // RegisterHoneytokenAccessesDroppedCallback sets the callback that observes HoneytokenAccessesDropped.
@@ -138,9 +146,15 @@ func (builder *TelemetryBuilder) Shutdown() {
 func NewTelemetryBuilder(settings component.TelemetrySettings) (*TelemetryBuilder, error) {
 	builder := TelemetryBuilder{meter: Meter(settings)}
 	var err, errs error
+	builder.HoneytokenAccessesDeferred, err = builder.meter.Int64ObservableCounter(
+		"otelcol_honeytoken_accesses_deferred",
+		metric.WithDescription("Accesses that found no room when they happened, each counted once. Their touches are told later, as a sum. [Alpha]"),
+		metric.WithUnit("{access}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.HoneytokenAccessesDropped, err = builder.meter.Int64ObservableCounter(
 		"otelcol_honeytoken_accesses_dropped",
-		metric.WithDescription("Accesses that were given up and never reached the pipeline. [Alpha]"),
+		metric.WithDescription("Accesses that were given up and never reach the pipeline, each counted once for a signal. [Alpha]"),
 		metric.WithUnit("{access}"),
 	)
 	errs = errors.Join(errs, err)
@@ -158,7 +172,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings) (*TelemetryBuilde
 	errs = errors.Join(errs, err)
 	builder.HoneytokenEventsLost, err = builder.meter.Int64ObservableCounter(
 		"otelcol_honeytoken_events_lost",
-		metric.WithDescription("Events lost between the kernel and the receiver. [Alpha]"),
+		metric.WithDescription("Events lost between the kernel and the queue. [Alpha]"),
 		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)

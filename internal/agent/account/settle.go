@@ -79,6 +79,9 @@ type Terms struct {
 	Interval time.Duration
 	// Final takes what is open as it is: nothing more will come.
 	Final bool
+	// Early tells repeats as they are now, although more may come, and leaves
+	// all else for the next settlement. It may lie between two others.
+	Early bool
 }
 
 // settlement is one placement's.
@@ -106,6 +109,9 @@ func (b *Book) Settle(placement uint64, snap Snapshot, t Terms, outside Outside)
 	s.correct(placement)
 	for _, r := range snap.Repeats[placement] {
 		s.repeat(r)
+	}
+	if t.Early {
+		return false
 	}
 	quiet, even := true, true
 	for k := range bpf.Kind(bpf.Kinds) {
@@ -193,7 +199,7 @@ func (s *settlement) repeat(r bpf.Repeat) {
 	untold := r.Total - x.told
 	over := s.snap.At-r.Last > s.idle()
 	overdue := s.snap.At-x.at > 3*s.Interval // its event was lost
-	if !s.Final && !over && !overdue {
+	if !s.Final && !s.Early && !over && !overdue {
 		s.waiting[k] += untold
 		return
 	}

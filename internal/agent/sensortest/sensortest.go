@@ -5,6 +5,7 @@ package sensortest
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,25 @@ func New() *Fake {
 // Touch puts in the event of an open by process n.
 func (s *Fake) Touch(placement uint64, n int) { s.Events <- open(placement, n) }
 
+// Open counts an open by process n as the kernel does and puts in its event, like
+// Act. With held the file stays open until Shut.
+func (s *Fake) Open(placement uint64, n int, held bool) {
+	e := open(placement, n)
+	if held {
+		e.Handle = uint64(n) //nolint:gosec // small numbers
+	}
+	s.Act(e, true)
+}
+
+// Shut puts in the close of what process n holds open.
+func (s *Fake) Shut(placement uint64, n int) {
+	e := open(placement, n)
+	s.Events <- bpf.Event{
+		Kind: bpf.KindClose, Placement: placement, Handle: uint64(n), //nolint:gosec // small numbers
+		OpenTime: e.Time, Time: e.Time + time.Second, Reads: 1,
+	}
+}
+
 func open(placement uint64, n int) bpf.Event {
 	at := time.Minute + time.Duration(n)*time.Millisecond
 	return bpf.Event{
@@ -73,6 +93,29 @@ func open(placement uint64, n int) bpf.Event {
 func (s *Fake) Flood(on bool) int {
 	s.flooding.Store(on)
 	return int(s.made.Load())
+}
+
+// Next makes the sensor of another process that finds this one's programs attached
+// after its end: with its counters and accounts, and none of its watches. What was
+// not read here is there too; this one must not be used any more.
+func (s *Fake) Next(since time.Duration) *Fake {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := New()
+	next.Stays, next.resumed = s.Stays, &bpf.Resumed{Since: since}
+	for id, n := range s.counts {
+		count := *n
+		next.counts[id] = &count
+	}
+	maps.Copy(next.accounts, s.accounts)
+	for k, r := range s.repeats {
+		one := *r
+		next.repeats[k] = &one
+	}
+	for len(s.Events) > 0 {
+		next.Events <- <-s.Events
+	}
+	return next
 }
 
 // Refuse makes Watch fail from now on, or work again.
@@ -154,7 +197,13 @@ func (s *Fake) Read() (bpf.Event, error) {
 	case err := <-s.Errs:
 		return bpf.Event{}, err
 	case <-s.flush:
-		return bpf.Event{}, bpf.ErrFlushed
+		select {
+		case e := <-s.Events: // came before the flush, after the look at the top
+			_ = s.Flush()
+			return e, nil
+		default:
+			return bpf.Event{}, bpf.ErrFlushed
+		}
 	case <-s.closed:
 		return bpf.Event{}, os.ErrClosed
 	}
