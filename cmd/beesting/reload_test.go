@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -161,6 +162,9 @@ func TestReloadCommand(t *testing.T) {
 func TestHangupReloads(t *testing.T) {
 	hangup, stop := hangups()
 	defer stop()
+	// Somebody takes those that come when this test is over: a signal is sent to the
+	// process, and may wait for one of its threads.
+	signal.Notify(make(chan os.Signal, 8), syscall.SIGHUP)
 	hangUp := func() {
 		t.Helper()
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
