@@ -74,6 +74,7 @@ type Agent struct {
 	// locks are held while a container's files and watches are dealt with. A call
 	// that has run out of time can give up waiting.
 	locks *locks
+	sweep *sweeper
 
 	changed   chan struct{} // holds the word that the policy is another one
 	ready     chan struct{} // closed after the first synchronization
@@ -150,6 +151,7 @@ func (a *Agent) open(o Options) (err error) {
 			return err
 		}
 	}
+	a.sweep = a.newSweeper()
 	if a.state, err = state.Open(o.StateDir, state.Options{Log: a.log, Now: a.now}); err != nil {
 		return err
 	}
@@ -224,6 +226,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { a.follow(ctx) })
 	beside.Go(func() { a.hooks.run(ctx) })
+	beside.Go(func() { a.sweep.run(ctx, a.heard) })
 	beside.Go(func() { a.maker.Warm(ctx) })
 	defer beside.Wait()
 	defer cancel()

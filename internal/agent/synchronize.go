@@ -43,6 +43,7 @@ func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 		a.log.Error("clearing up the state directory", "error", err)
 	}
 	a.core.Settled()
+	a.sweep.synchronized(s)
 	a.readyOnce.Do(func() {
 		a.closeGap()
 		close(a.ready)
