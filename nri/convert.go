@@ -78,10 +78,19 @@ func (r runtimeInfo) convert(pod *api.PodSandbox, c *api.Container) Container {
 	return out
 }
 
+// setImage prefers the name that the pod gives. NRI's is, with containerd (2.4), any
+// of those that the node has for the image (internal/cri/nri: References[0]).
 func setImage(out *beesting.Container, c *api.Container) {
+	var name, tag, digest string
 	annotations := c.GetAnnotations()
-	ref := cmp.Or(c.GetImage().GetName(), annotations[annotationImageContainerd], annotations[annotationImageCRIO])
-	name, tag, digest := beesting.SplitImage(ref)
+	for _, ref := range []string{annotations[annotationImageContainerd], annotations[annotationImageCRIO], c.GetImage().GetName()} {
+		if name, tag, digest = beesting.SplitImage(ref); name != "" { // an id is no name
+			break
+		}
+	}
+	if name != "" && tag == "" && digest == "" {
+		tag = "latest" // a pod's "nginx" is that (reference.TagNameOnly of the distribution project)
+	}
 	out.ImageName = name
 	if tag != "" {
 		out.ImageTags = []string{tag}

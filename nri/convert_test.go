@@ -41,6 +41,38 @@ func TestConvert(t *testing.T) {
 	}
 }
 
+// The pod's name of an image counts; the digest is the runtime's.
+func TestConvertImage(t *testing.T) {
+	const id = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	for name, c := range map[string]struct {
+		nri, containerd, crio string
+		want                  []string // name, tag
+	}{
+		"the pod's":           {nri: "mirror.example/other:v9", containerd: "docker.io/library/nginx:1.29", want: []string{"docker.io/library/nginx", "1.29"}},
+		"the pod's, as short": {nri: "mirror.example/other:v9", containerd: "nginx", want: []string{"nginx", "latest"}},
+		"with a digest":       {nri: "mirror.example/other:v9", containerd: "nginx@sha256:bb", want: []string{"nginx", ""}},
+		"CRI-O's":             {nri: "mirror.example/other:v9", crio: "quay.io/a/b:2", want: []string{"quay.io/a/b", "2"}},
+		"an id":               {nri: "docker.io/library/nginx:1.29", containerd: id, want: []string{"docker.io/library/nginx", "1.29"}},
+		"NRI's alone":         {nri: "docker.io/library/nginx:1.29", want: []string{"docker.io/library/nginx", "1.29"}},
+	} {
+		annotations := map[string]string{}
+		if c.containerd != "" {
+			annotations["io.kubernetes.cri.image-name"] = c.containerd
+		}
+		if c.crio != "" {
+			annotations["io.kubernetes.cri-o.ImageName"] = c.crio
+		}
+		got := runtimeInfo{}.convert(nil, &api.Container{Image: &api.Image{Name: c.nri, Digest: "sha256:aa"}, Annotations: annotations})
+		tag := ""
+		if len(got.ImageTags) == 1 {
+			tag = got.ImageTags[0]
+		}
+		if got.ImageName != c.want[0] || tag != c.want[1] || !slices.Equal(got.ImageDigests, []string{"sha256:aa"}) {
+			t.Errorf("%s: %q %q %q", name, got.ImageName, got.ImageTags, got.ImageDigests)
+		}
+	}
+}
+
 // What CRI-O before mid-2026 and containerd 1.7 leave out.
 func TestConvertFallbacks(t *testing.T) {
 	c := &api.Container{

@@ -41,17 +41,21 @@ func (h *handlers) info() runtimeInfo {
 // Synchronize ends the registration. Its 2 s are for the transfer of all
 // containers too (containerd issue 13901), so the work is done elsewhere.
 func (h *handlers) Synchronize(_ context.Context, pods []*api.PodSandbox, containers []*api.Container) ([]*api.ContainerUpdate, error) {
+	defer h.p.count(RequestSynchronize)()
 	info, received := h.info(), h.p.now()
 	h.p.registered(info)
-	h.p.count(RequestSynchronize)
-	h.p.snapshot(Snapshot{Received: received, Containers: info.convertAll(pods, containers)})
+	s := Snapshot{Received: received, Containers: info.convertAll(pods, containers)}
+	for _, pod := range pods {
+		s.Sandboxes = append(s.Sandboxes, pod.GetId())
+	}
+	h.p.snapshot(s)
 	return nil, nil
 }
 
 // CreateContainer adds the planter's mounts and hooks.
 func (h *handlers) CreateContainer(ctx context.Context, pod *api.PodSandbox, c *api.Container) (*api.ContainerAdjustment, []*api.ContainerUpdate, error) {
+	defer h.p.count(RequestCreate)()
 	container := h.info().convert(pod, c)
-	h.p.count(RequestCreate)
 	adjust, _ := within(ctx, h.p, container, RequestCreate, func(ctx context.Context) Adjustment {
 		return h.p.planter.Plant(ctx, container)
 	})
@@ -84,8 +88,8 @@ func (h *handlers) RemoveContainer(ctx context.Context, pod *api.PodSandbox, c *
 }
 
 func (h *handlers) call(ctx context.Context, r Request, pod *api.PodSandbox, c *api.Container, f func(context.Context, Container)) {
+	defer h.p.count(r)()
 	container := h.info().convert(pod, c)
-	h.p.count(r)
 	within(ctx, h.p, container, r, func(ctx context.Context) struct{} {
 		f(ctx, container)
 		return struct{}{}

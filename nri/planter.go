@@ -52,6 +52,9 @@ type Snapshot struct {
 	// Received is by the clock of [Options].
 	Received   time.Time
 	Containers []Container
+	// Sandboxes are the ids of all pod sandboxes. Each has a cgroup like a
+	// container's, whether there are containers in it or not.
+	Sandboxes []string
 }
 
 // Container is a container as the runtime describes it.

@@ -62,6 +62,7 @@ type Plugin struct {
 
 	slots     chan struct{} // one for each call of the planter under way
 	snapshots chan Snapshot // holds the latest one that is not handled
+	again     chan struct{} // holds the wish for another registration
 
 	mu    sync.Mutex
 	state Status
@@ -87,6 +88,8 @@ type Status struct {
 	// Requests counts what came, Missed what was answered without the planter.
 	Requests map[Request]uint64 `json:"requests"`
 	Missed   map[Request]uint64 `json:"missed"`
+	// Durations are from a request's arrival to its answer.
+	Durations map[Request]Histogram `json:"durations"`
 }
 
 // New checks o.
@@ -110,6 +113,7 @@ func New(p Planter, o Options) (*Plugin, error) {
 		now:          o.Now,
 		slots:        make(chan struct{}, maxStuck),
 		snapshots:    make(chan Snapshot, 1),
+		again:        make(chan struct{}, 1),
 	}
 	if plugin.log == nil {
 		plugin.log = slog.New(slog.DiscardHandler)
@@ -136,11 +140,12 @@ func New(p Planter, o Options) (*Plugin, error) {
 // first is the status to begin with.
 func (p *Plugin) first(previous *Status) Status {
 	if previous == nil {
-		return Status{Socket: p.socket, Requests: map[Request]uint64{}, Missed: map[Request]uint64{}}
+		return Status{
+			Socket: p.socket, Requests: map[Request]uint64{}, Missed: map[Request]uint64{}, Durations: map[Request]Histogram{},
+		}
 	}
-	s := *previous
+	s := previous.clone()
 	s.Socket, s.Connected = p.socket, false
-	s.Requests, s.Missed = maps.Clone(s.Requests), maps.Clone(s.Missed)
 	if !s.RegisteredAt.IsZero() {
 		s.BlindSince = p.now() // BlindSeconds has what was before
 	}
@@ -179,7 +184,12 @@ func (p *Plugin) serve(ctx context.Context) error {
 			err = nil
 		}
 		was := p.disconnected(err)
-		if err == nil {
+		switch {
+		case errors.Is(err, errAgain):
+			p.log.Info("registering with the runtime once more, to be told of its containers anew")
+			pause = p.minBackoff
+			continue
+		case err == nil:
 			return nil
 		}
 		if was.RegisteredAt.IsZero() && !p.patient {
@@ -199,6 +209,38 @@ func (p *Plugin) serve(ctx context.Context) error {
 			return nil
 		}
 		pause = min(2*pause, p.maxBackoff)
+	}
+}
+
+var errAgain = errors.New("another registration is wanted")
+
+// Resync has the plugin leave and register once more, so that the runtime tells
+// all its containers anew: NRI has no other way to ask. In between, some
+// milliseconds, it is blind, which is counted; what is created then is in the new
+// snapshot. It returns at once, and may be called at any time; without a
+// connection the next registration is soon enough.
+func (p *Plugin) Resync() {
+	select {
+	case p.again <- struct{}{}:
+	default: // it is wanted already
+	}
+}
+
+// quiet waits until no request has been under way for a moment, in which the last
+// answer is sent; for a second at most. The runtime creates without tokens what a
+// connection's end cuts off.
+func (p *Plugin) quiet(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for still := 0; still < 10; still++ {
+		if len(p.slots) > 0 {
+			still = 0
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -250,18 +292,32 @@ func (p *Plugin) synchronize(ctx context.Context) {
 func (p *Plugin) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.state
-	s.Requests, s.Missed = maps.Clone(s.Requests), maps.Clone(s.Missed)
+	s := p.state.clone()
 	if !s.BlindSince.IsZero() {
 		s.BlindSeconds += p.now().Sub(s.BlindSince).Seconds()
 	}
 	return s
 }
 
-func (p *Plugin) count(r Request) {
+func (s Status) clone() Status {
+	s.Requests, s.Missed, s.Durations = maps.Clone(s.Requests), maps.Clone(s.Missed), maps.Clone(s.Durations)
+	return s
+}
+
+// count counts a request that has come; answered is to be called with its answer.
+func (p *Plugin) count(r Request) (answered func()) {
+	began := time.Now() // not p.now, which may be set
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.state.Requests[r]++
+	return func() {
+		took := time.Since(began)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		h := p.state.Durations[r]
+		h.add(took)
+		p.state.Durations[r] = h
+	}
 }
 
 func (p *Plugin) registered(info runtimeInfo) {
@@ -293,7 +349,7 @@ func (p *Plugin) disconnected(err error) Status {
 	if was.Connected {
 		p.state.BlindSince = p.now()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errAgain) {
 		p.state.LastError, p.state.LastErrorAt = err.Error(), p.now()
 	}
 	return was

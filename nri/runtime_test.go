@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ type node struct {
 	validator  *validator.DefaultValidatorConfig
 	pods       []*api.PodSandbox
 	containers []*api.Container
+	// synchronized is how long the runtime waited for the latest synchronization.
+	synchronized atomic.Int64
 }
 
 func newNode(t *testing.T) *node {
@@ -51,7 +54,9 @@ func (n *node) start() {
 	n.t.Helper()
 	dir := filepath.Dir(n.socket)
 	list := func(ctx context.Context, cb adaptation.SyncCB) error {
+		began := time.Now()
 		_, err := cb(ctx, n.pods, n.containers)
+		n.synchronized.Store(int64(time.Since(began)))
 		return err
 	}
 	update := func(context.Context, []*api.ContainerUpdate) ([]*api.ContainerUpdate, error) { return nil, nil }
@@ -152,6 +157,7 @@ func testContainer(id string) *api.Container {
 type planter struct {
 	plant func(context.Context, Container) Adjustment
 	start func(context.Context, Container)
+	sync  func(context.Context, Snapshot)
 
 	mu     sync.Mutex
 	calls  []Request
@@ -199,10 +205,16 @@ func (p *planter) Start(ctx context.Context, c Container) {
 	}
 }
 
-func (p *planter) Stop(_ context.Context, c Container)       { p.note(RequestStop, c) }
-func (p *planter) Remove(_ context.Context, c Container)     { p.note(RequestRemove, c) }
-func (p *planter) Synchronize(_ context.Context, s Snapshot) { p.synced <- s.Containers }
-func (p *planter) Missed(c Container, r Request, err error)  { p.missed <- missedCall{c, r, err} }
+func (p *planter) Stop(_ context.Context, c Container)   { p.note(RequestStop, c) }
+func (p *planter) Remove(_ context.Context, c Container) { p.note(RequestRemove, c) }
+func (p *planter) Synchronize(ctx context.Context, s Snapshot) {
+	if p.sync != nil {
+		p.sync(ctx, s)
+		return
+	}
+	p.synced <- s.Containers
+}
+func (p *planter) Missed(c Container, r Request, err error) { p.missed <- missedCall{c, r, err} }
 func tokenMount(destination string) Mount {
 	return Mount{Source: "/state/file", Destination: destination, Type: "bind", Options: []string{"bind", "ro"}}
 }
@@ -222,7 +234,7 @@ func run(t *testing.T, n *node, p *planter, o Options) (plugin *Plugin, register
 	if err != nil {
 		t.Fatal(err)
 	}
-	plugin.grace = 50 * time.Millisecond
+	plugin.grace, plugin.registration = 50*time.Millisecond, 2*time.Minute
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- plugin.Run(ctx) }()
@@ -246,7 +258,7 @@ func receive[T any](t *testing.T, ch <-chan T, what string) T {
 	select {
 	case v := <-ch:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("no %s", what)
 		panic("unreachable")
 	}

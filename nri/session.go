@@ -76,6 +76,10 @@ func (p *Plugin) session(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("NRI stub: %w", err)
 	}
+	select {
+	case <-p.again: // this registration is another one
+	default:
+	}
 	if err := p.start(ctx, st, h, conn); err != nil {
 		return fmt.Errorf("NRI registration at %s: %w", p.socket, err)
 	}
@@ -83,6 +87,9 @@ func (p *Plugin) session(ctx context.Context) error {
 	select {
 	case <-conn.down:
 		return fmt.Errorf("NRI connection to %s: closed by the runtime", p.socket)
+	case <-p.again:
+		p.quiet(ctx)
+		return errAgain
 	case <-ctx.Done():
 		return nil
 	}

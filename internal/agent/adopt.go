@@ -22,8 +22,8 @@ import (
 // goes on when the time is up, as a late watch is better than none.
 func (a *Agent) Start(ctx context.Context, c nri.Container) {
 	a.attempts.started(c.Container)
-	a.acquire(context.WithoutCancel(ctx))
-	defer a.release()
+	a.locks.acquire(context.WithoutCancel(ctx), c.ID)
+	defer a.locks.release(c.ID)
 	if c.PID == 0 {
 		c.PID = a.findPID(c.CgroupPath)
 	}
@@ -165,8 +165,8 @@ func (a *Agent) dropUnmounted(c nri.Container, expected, there []planted) {
 // Stop keeps the tokens armed: the files stay until the container is removed,
 // as the runtime may start it again, and a file that is there can be touched.
 func (a *Agent) Stop(ctx context.Context, c nri.Container) {
-	a.acquire(context.WithoutCancel(ctx))
-	defer a.release()
+	a.locks.acquire(context.WithoutCancel(ctx), c.ID)
+	defer a.locks.release(c.ID)
 	a.edit(c.ID, func(t *tenant) { t.state, t.seen, t.container.PID = nri.StateStopped, a.now(), 0 })
 	if t, ok := a.tenant(c.ID); ok {
 		a.core.AddContainer(&t.container)
@@ -177,8 +177,8 @@ var errNotStarted = errors.New("the container had tokens and was removed without
 
 // Remove disarms the container's tokens and removes their files.
 func (a *Agent) Remove(ctx context.Context, c nri.Container) {
-	a.acquire(context.WithoutCancel(ctx))
-	defer a.release()
+	a.locks.acquire(context.WithoutCancel(ctx), c.ID)
+	defer a.locks.release(c.ID)
 	a.remove(c)
 }
 

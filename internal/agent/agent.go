@@ -71,10 +71,10 @@ type Agent struct {
 	looks    *patience
 	attaches *patience
 
-	// op is held, by sending to it, while a container's files and watches are
-	// dealt with: one container after the other, as the runtime's requests
-	// come. A call that has run out of time can give up waiting for it.
-	op chan struct{}
+	// locks are held while a container's files and watches are dealt with. A call
+	// that has run out of time can give up waiting.
+	locks *locks
+	sweep *sweeper
 
 	changed   chan struct{} // holds the word that the policy is another one
 	ready     chan struct{} // closed after the first synchronization
@@ -98,7 +98,7 @@ func New(core *Core, o Options) (*Agent, error) {
 	a := &Agent{
 		core: core, attacher: o.Attacher, log: o.Log, now: o.Now, setUp: setUp,
 		attempts: newAttempts(), looks: newPatience(8, 200*time.Millisecond),
-		attaches: newPatience(8, 400*time.Millisecond), op: make(chan struct{}, 1),
+		attaches: newPatience(8, 400*time.Millisecond), locks: newLocks(),
 		changed: make(chan struct{}, 1), ready: make(chan struct{}),
 		tenants: map[string]*tenant{}, removed: newFIFO[string, struct{}](maxRemoved),
 	}
@@ -151,6 +151,7 @@ func (a *Agent) open(o Options) (err error) {
 			return err
 		}
 	}
+	a.sweep = a.newSweeper()
 	if a.state, err = state.Open(o.StateDir, state.Options{Log: a.log, Now: a.now}); err != nil {
 		return err
 	}
@@ -225,6 +226,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { a.follow(ctx) })
 	beside.Go(func() { a.hooks.run(ctx) })
+	beside.Go(func() { a.sweep.run(ctx, a.heard) })
 	beside.Go(func() { a.maker.Warm(ctx) })
 	defer beside.Wait()
 	defer cancel()
@@ -282,7 +284,7 @@ func (a *Agent) apply(ctx context.Context) {
 	ids := slices.Sorted(maps.Keys(a.tenants))
 	a.mu.Unlock()
 	for _, id := range ids {
-		if !a.acquire(ctx) {
+		if !a.locks.acquire(ctx, id) {
 			return
 		}
 		if t, ok := a.tenant(id); ok {
@@ -290,7 +292,7 @@ func (a *Agent) apply(ctx context.Context) {
 			a.edit(id, func(t *tenant) { t.wanted = wanted })
 			a.bring(t.describe())
 		}
-		a.release()
+		a.locks.release(id)
 	}
 }
 
@@ -300,15 +302,3 @@ func (a *Agent) selector(c beesting.Container) []beesting.Token { return (*a.pol
 // Ready is closed when the agent is registered with the runtime and has dealt
 // with the containers that ran before.
 func (a *Agent) Ready() <-chan struct{} { return a.ready }
-
-// acquire waits for its turn until ctx ends.
-func (a *Agent) acquire(ctx context.Context) bool {
-	select {
-	case a.op <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (a *Agent) release() { <-a.op }

@@ -236,11 +236,11 @@ func TestLatePlantLeavesNothing(t *testing.T) {
 	if n.agent.Plant(ctx, c).Mounts != nil || len(n.files()) != 0 {
 		t.Error("planted without time")
 	}
-	n.agent.op <- struct{}{} // busy
+	n.agent.locks.acquire(t.Context(), c.ID) // busy
 	if n.agent.Plant(ctx, c).Mounts != nil {
 		t.Error("planted without its turn")
 	}
-	n.agent.release()
+	n.agent.locks.release(c.ID)
 	if left := n.agent.state.Stats().Containers; left != 0 {
 		t.Errorf("%d records left", left)
 	}

@@ -40,7 +40,7 @@ func (mountAPI) HostIDs(p live.Process, uid, gid uint32) (hostUID, hostGID uint3
 }
 
 // bring gives a container that is there what it lacks by the policy, and takes
-// out what the policy doesn't want in it any more. a.op is held.
+// out what the policy doesn't want in it any more. the container's lock is held.
 func (a *Agent) bring(c nri.Container) {
 	t, ok := a.tenant(c.ID)
 	if !ok || !t.running() || t.container.PID == 0 {

@@ -22,10 +22,10 @@ var errPredecessor = errors.New("the container before it had tokens and did not 
 // the hook that makes the others. A token that can't be planted is left out; Start
 // tries again in another way.
 func (a *Agent) Plant(ctx context.Context, c nri.Container) nri.Adjustment {
-	if !a.acquire(ctx) {
+	if !a.locks.acquire(ctx, c.ID) {
 		return nri.Adjustment{} // reported by Missed
 	}
-	defer a.release()
+	defer a.locks.release(c.ID)
 	if _, ok := a.note(c, a.now()); !ok {
 		return nri.Adjustment{}
 	}
@@ -123,6 +123,7 @@ func (a *Agent) writeOne(c nri.Container, token beesting.Token, mounts []nri.Mou
 		a.fail(c.Container, token.Name, ReasonContent, err)
 		return planted{}, false
 	}
+	a.locks.claim(c.ID, a.state.FilePath(f))
 	if p.file, err = a.state.Write(f); err != nil {
 		a.fail(c.Container, token.Name, ReasonStateDir, err)
 		return planted{}, false

@@ -34,6 +34,7 @@ type Status struct {
 	Records state.Stats `json:"records"`
 	NRI     nri.Status  `json:"nri"`
 	Hooks   HookStatus  `json:"hooks"`
+	Sweep   SweepStats  `json:"sweep"`
 
 	// Containers are all that the runtime has, Planted those with a token.
 	Containers int `json:"containers"`
@@ -109,7 +110,7 @@ func (a *Agent) Status() Status {
 	s := Status{
 		Since: a.since, Mode: string(a.core.Mode()), Tier: a.core.Tier(), Coverage: a.core.Coverage(),
 		StateDir: a.state.Path(), Records: a.state.Stats(), NRI: a.plugin.Status(),
-		Hooks: a.hooks.status(),
+		Hooks: a.hooks.status(), Sweep: a.sweep.status(),
 	}
 	away, resumed := a.core.Resumed()
 	s.Resumed, s.AwaySeconds = resumed, away.Seconds()

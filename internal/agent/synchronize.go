@@ -29,11 +29,11 @@ func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 			created = append(created, c)
 			continue
 		}
-		if !a.acquire(ctx) {
+		if !a.locks.acquire(ctx, c.ID) {
 			return
 		}
 		a.adopt(c, s.Received)
-		a.release()
+		a.locks.release(c.ID)
 	}
 	if !a.adoptCreated(ctx, s.Received, created) {
 		return
@@ -43,6 +43,7 @@ func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 		a.log.Error("clearing up the state directory", "error", err)
 	}
 	a.core.Settled()
+	a.sweep.synchronized(s)
 	a.readyOnce.Do(func() {
 		a.closeGap()
 		close(a.ready)
@@ -62,11 +63,11 @@ func (a *Agent) adoptCreated(ctx context.Context, received time.Time, containers
 	case <-time.After(a.setUp):
 	}
 	for _, c := range containers {
-		if !a.acquire(ctx) {
+		if !a.locks.acquire(ctx, c.ID) {
 			return false
 		}
 		a.adopt(c, received)
-		a.release()
+		a.locks.release(c.ID)
 	}
 	return true
 }
@@ -92,11 +93,12 @@ func (a *Agent) dropGone(ctx context.Context, received time.Time, there map[stri
 			a.log.Warn("container runs and the runtime doesn't list it", "container", t.container.ID)
 			continue
 		}
-		if !a.acquire(ctx) {
+		id := t.container.ID
+		if !a.locks.acquire(ctx, id) {
 			return
 		}
 		a.remove(nri.Container{Container: t.container})
-		a.release()
+		a.locks.release(id)
 	}
 }
 
@@ -126,29 +128,26 @@ func (a *Agent) collect(ctx context.Context) error {
 	}
 	var errs []error
 	for _, id := range containers {
-		if !a.acquire(ctx) {
+		if !a.locks.acquire(ctx, id) {
 			return errors.Join(errs...)
 		}
 		if t, ok := a.tenant(id); !ok || len(t.planted) == 0 {
 			a.recall(id)
 			errs = append(errs, a.state.RemoveRecord(id))
 		}
-		a.release()
+		a.locks.release(id)
 	}
 	used := a.used()
 	for _, file := range files {
 		if used[file] {
 			continue
 		}
-		if !a.acquire(ctx) {
-			return errors.Join(errs...)
+		if ctx.Err() != nil {
+			break
 		}
-		// One that was being written when it was listed is in use by now: it
-		// was written with the lock held.
-		if !a.used()[file] {
-			errs = append(errs, a.state.Remove(file))
-		}
-		a.release()
+		// One that was being written when it was listed is in use by now, or claimed.
+		errs = append(errs, a.locks.removeUnused(file,
+			func() bool { return a.used()[file] }, func() error { return a.state.Remove(file) }))
 	}
 	return errors.Join(errs...)
 }

@@ -19,5 +19,8 @@ func (*FS) ID(string) (uint64, error) { return 0, errors.ErrUnsupported }
 // Path returns an error that is errors.ErrUnsupported.
 func (*FS) Path(uint64) (string, error) { return "", errors.ErrUnsupported }
 
+// PodContainers returns an error that is errors.ErrUnsupported.
+func (*FS) PodContainers() (map[string]string, error) { return nil, errors.ErrUnsupported }
+
 // FirstProcess returns an error that is errors.ErrUnsupported.
 func (*FS) FirstProcess(string) (int, error) { return 0, errors.ErrUnsupported }

@@ -30,8 +30,8 @@ func policyWords() matchWords {
 		images: "Images whose containers get tokens; every image if left out. A pattern has to match one of REPOSITORY, " +
 			"REPOSITORY:TAG, REPOSITORY@DIGEST and REPOSITORY:TAG@DIGEST from end to end, with the same wildcards, which stand for slashes, too. " +
 			"REPOSITORY begins with the registry and its port, as in `registry.example:5000/team/web`; that of Docker Hub " +
-			"can be left out as in a pod: `nginx:1.*` is `docker.io/library/nginx:1.*`. Tag and digest are as the runtime tells " +
-			"them: containerd names an image that it has under several names by one of them, and gives no digest before 2.2. " +
+			"can be left out as in a pod: `nginx:1.*` is `docker.io/library/nginx:1.*`. Name and tag are those in the pod, " +
+			"`latest` where it has neither tag nor digest; the digest is as the runtime tells it, which containerd before 2.2 does not. " +
 			"An image whose name isn't told matches nothing.",
 		exclude: "Containers that get no tokens, whatever the other keys say: a list of at most 64 rules. A rule holds for a container if all of its " +
 			"conditions do, and needs at least one.",

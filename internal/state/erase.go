@@ -65,5 +65,5 @@ func ours(name string) bool {
 	}
 	// The database, and those that were set aside.
 	return name == databaseName || strings.HasPrefix(name, databaseName+".") ||
-		strings.HasPrefix(name, unfinished) || strings.HasPrefix(name, ".check-") || strings.HasPrefix(name, ".beesting-check-")
+		strings.HasPrefix(name, Unfinished) || strings.HasPrefix(name, ".check-") || strings.HasPrefix(name, ".beesting-check-")
 }

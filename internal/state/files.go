@@ -36,10 +36,17 @@ func (d *Dir) FilePath(f File) string {
 // file of the same container and token is replaced by a new inode.
 func (d *Dir) Write(f File) (string, error) {
 	name := d.FilePath(f)
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return "", fmt.Errorf("token file: %w", err)
+	var err error
+	// The directory can be pruned in between, for another container of the pod.
+	for range 10 {
+		if err = os.MkdirAll(filepath.Dir(name), 0o755); err == nil {
+			err = d.write(name, f.Content, fileMode{mode: f.Mode.Perm(), uid: f.UID, gid: f.GID, modTime: f.ModTime})
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	if err := d.write(name, f.Content, fileMode{mode: f.Mode.Perm(), uid: f.UID, gid: f.GID, modTime: f.ModTime}); err != nil {
+	if err != nil {
 		d.prune(name)
 		return "", fmt.Errorf("token file: %w", err)
 	}

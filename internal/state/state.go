@@ -69,8 +69,8 @@ var ErrLocked = errors.New("in use by another agent")
 // KeyBytes is the length of the node's key.
 const KeyBytes = 32
 
-// unfinished begins the name of a file that is being written.
-const unfinished = ".tmp-"
+// Unfinished begins the name of a file that is being written.
+const Unfinished = ".tmp-"
 
 // Options set up a Dir. The zero value of each means the default.
 type Options struct {
@@ -143,7 +143,7 @@ func Open(path string, o Options) (*Dir, error) {
 
 // sweep removes what writes at the top of the directory left unfinished.
 func sweep(path string) {
-	names, err := filepath.Glob(filepath.Join(path, unfinished+"*"))
+	names, err := filepath.Glob(filepath.Join(path, Unfinished+"*"))
 	if err != nil {
 		return // the path is an odd pattern, and a few small files stay
 	}
@@ -248,7 +248,7 @@ type fileMode struct {
 // write puts a whole file in place, or none: under another name first, then
 // renamed. An interrupted one is left in the same directory with a leading dot.
 func (d *Dir) write(name string, content []byte, m fileMode) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), unfinished+"*") // 0600
+	f, err := os.CreateTemp(filepath.Dir(name), Unfinished+"*") // 0600
 	if err != nil {
 		return err
 	}
