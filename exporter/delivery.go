@@ -24,7 +24,7 @@ type delivery struct {
 	pace  pace
 	tally *tally
 	news  *news
-	queue *queue // nil for a signal that is turned off
+	queue buffer // nil for a signal that is turned off
 
 	// wanted says whether accesses concern the signal at all: what comes
 	// while it isn't set is neither queued nor counted.
@@ -46,7 +46,7 @@ type worker struct {
 	err     error // of closing the sender; to be read after done
 }
 
-func newDelivery(name string, log *slog.Logger, p pace, q *queue) *delivery {
+func newDelivery(name string, log *slog.Logger, p pace, q buffer) *delivery {
 	return &delivery{name: name, pace: p, tally: newTally(), news: newNews(log, name, time.Now), queue: q}
 }
 

@@ -47,6 +47,31 @@ type source interface {
 	SetAside(n int, cause string)
 }
 
+// buffer is a source with its other end: where the accesses of one signal wait. It
+// outlives the goroutine that delivers. Its other methods are safe for concurrent
+// use. What one that is durable holds is not lost with the process; of that all,
+// discard and the bound speak.
+type buffer interface {
+	source
+	// put appends it and never waits. Not accepted means that there is no room,
+	// or that it is no longer open.
+	put(it item) (accepted, open bool)
+	// resize changes how much there is room for. What is in it stays.
+	resize(limit int)
+	// open undoes close, which turns away what comes later.
+	open()
+	close()
+	// drain says whether Next gives only what is there now, and then io.EOF.
+	drain(on bool)
+	// discard empties it and returns how many accesses that were.
+	discard() int
+	// all are those that would be lost with the process, oldest first.
+	all() []item
+	len() int
+}
+
+var _ buffer = (*queue)(nil)
+
 // queue is a bounded FIFO in memory. When it is full the newest access is
 // turned away: what came first tells how it began.
 type queue struct {

@@ -133,6 +133,8 @@ func TestRows(t *testing.T) {
 		{"odd release", map[string]string{"proc/sys/kernel/osrelease": "next\n"}, nil, "kernel", Warn, `"next"`},
 		{"no procfs", map[string]string{"proc/sys/kernel/osrelease": ""}, nil, "kernel", Warn, "mount procfs"},
 		{"architecture", nil, func(m *Machine) { m.Arch = "riscv64" }, "platform", Fail, "linux/riscv64"},
+		{"macOS", nil, func(m *Machine) { m.OS, m.Arch = "darwin", "arm64" }, "platform", Fail, "darwin/arm64"},
+		{"Windows", nil, func(m *Machine) { m.OS = "windows" }, "platform", Fail, "windows/amd64"},
 		{"no BTF", map[string]string{"sys/kernel/btf/vmlinux": ""}, func(m *Machine) { m.Mode = "lsm" }, "BTF", Fail, "CONFIG_DEBUG_INFO_BTF=y"},
 		{"no BTF needed", map[string]string{"sys/kernel/btf/vmlinux": ""}, nil, "BTF", Warn, "only fanotify is left"},
 		{"no bpf LSM", map[string]string{"sys/kernel/security/lsm": "capability,yama\n"}, nil, "LSM list", Warn, "lsm=capability,yama,bpf"},

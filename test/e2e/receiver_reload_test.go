@@ -30,7 +30,8 @@ const (
 
 // restart: the Collector ends with SIGTERM and exit code 0 and is started
 // again. Running containers' tokens are watched as before; one that started
-// meanwhile has no tokens, and is counted.
+// meanwhile has no tokens, and is counted. Where programs are pinned, each touch
+// of the time between, and around a kill, arrives or is in a gap.
 func (s *receiverSuite) restart(t *testing.T) {
 	survivor := s.runForever(t, pod{ns: "shop", name: "survivor"})
 	s.touched(t, survivor, "aws", "cat", awsPath)
@@ -47,6 +48,32 @@ func (s *receiverSuite) restart(t *testing.T) {
 	s.remove(t, missed)
 	next := s.runForever(t, pod{ns: "shop", name: "next"})
 	s.touched(t, next, "aws", "cat", awsPath)
+	if !s.pinned() {
+		t.Log("nothing is pinned: what is touched while the Collector is away is not seen")
+		return
+	}
+	s.allArrived(t, s.touches(), s.touches())
+	touching := s.startTouching(t, pace, 0)
+	time.Sleep(time.Second)
+	s.stop(t)
+	s.backWhileTouched(t, touching)
+	// What is on its way out as the Collector is killed is in memory only, so
+	// nothing is.
+	s.allArrived(t, s.touches(), s.touches())
+	if err := s.col.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.backWhileTouched(t, s.startTouching(t, pace, 0))
+}
+
+// backWhileTouched starts the Collector again under touches.
+func (s *receiverSuite) backWhileTouched(t *testing.T, touching *touching) {
+	t.Helper()
+	time.Sleep(2 * time.Second)
+	s.start(t, usual())
+	time.Sleep(time.Second)
+	from, to := touching.end(t)
+	s.toldOrMissing(t, from, to)
 }
 
 // fullReload: five times SIGHUP, which stops every component and makes new
@@ -239,12 +266,12 @@ func more(before, after map[string]int) string {
 // runs in one that has just been started, the receiver's and its libraries'
 // above all. Both are ended with SIGQUIT, as a crash would: the receiver has to
 // find its tokens again after that too.
-func (s *receiverSuite) goroutines(t *testing.T) {
+func (s *receiverSuite) goroutines(t *testing.T, args ...string) {
 	t.Helper()
 	used := s.dump(t)
-	s.start(t, usual())
+	s.start(t, usual(), args...)
 	fresh := s.dump(t)
-	s.start(t, usual())
+	s.start(t, usual(), args...)
 	for _, prefix := range []string{"github.com/", "go.opentelemetry.io/"} {
 		if now, then := used.Of(prefix), fresh.Of(prefix); now > then {
 			t.Errorf("%d goroutines of %s after the reloads, %d of a new process: %v and %v", now, prefix, then, describe(used), describe(fresh))
@@ -331,6 +358,7 @@ func (s *receiverSuite) partialReload(t *testing.T) {
 	s.noMore(t, before)
 	s.touched(t, b, "db", "cat", dbPath)
 	s.touched(t, s.runForever(t, pod{ns: "bank", name: "clerk"}), "extra", "cat", extraPath)
+	s.goroutines(t, partialGate)
 }
 
 // membership: with the gate, the receiver is taken out of the traces pipeline

@@ -113,6 +113,7 @@ func (r *touching) wait(t *testing.T) (from, to int) {
 type arrival struct {
 	touch     int // number of a touch, -1 for an access of another kind
 	count     int // touches that it stands for
+	gap       int // of a gap instead, touches that are missing
 	container string
 	attrs     map[string]any
 }
@@ -121,6 +122,9 @@ func newArrival(resource, attrs map[string]any) arrival {
 	a := arrival{touch: -1, attrs: attrs}
 	if n, ok := attrs["honeytoken.access.count"].(int64); ok {
 		a.count = int(n)
+	}
+	if n, ok := attrs["honeytoken.gap.count"].(int64); ok {
+		a.gap = int(n)
 	}
 	a.container, _ = resource["container.id"].(string)
 	comm, _ := attrs["honeytoken.process.comm"].(string)
@@ -233,6 +237,51 @@ func (s *receiverSuite) allArrived(t *testing.T, from, to int) {
 			t.Errorf("%s: accesses that nobody made: %v", signal, others)
 		}
 	}
+}
+
+// pinned says whether the Collector that runs leaves tokens watched when it ends.
+func (s *receiverSuite) pinned() bool {
+	return s.col.Count("pinned: when this process ends, tokens stay watched") > 0
+}
+
+// withoutGaps takes the gaps out of what arrived, and returns how many touches
+// they are.
+func withoutGaps(t *testing.T, got []arrival) (rest []arrival, missing int) {
+	t.Helper()
+	for _, a := range got {
+		if a.gap == 0 {
+			rest = append(rest, a)
+			continue
+		}
+		missing += a.gap
+		if cause := a.attrs["honeytoken.loss.cause"]; cause != "restart" {
+			t.Errorf("a gap of %d because of %v, want restart", a.gap, cause)
+		}
+	}
+	return rest, missing
+}
+
+// toldOrMissing settles, waits for gaps, and checks that the touches of a range
+// that arrived as log records and those that a gap tells are all that were made.
+func (s *receiverSuite) toldOrMissing(t *testing.T, from, to int) {
+	t.Helper()
+	var told []arrival
+	missing := 0
+	for begin := time.Now(); ; time.Sleep(time.Second) {
+		rest, more := withoutGaps(t, s.settle(t, "logs", "traces")["logs"])
+		told, missing = append(told, rest...), missing+more
+		if len(told)+missing >= to-from || time.Since(begin) > patience {
+			break
+		}
+	}
+	absent, others := inOrder(t, "logs", told, from, to)
+	if len(others) > 0 {
+		t.Errorf("accesses that nobody made: %v", others)
+	}
+	if len(absent) != missing {
+		t.Errorf("of %d touches %s did not arrive, and the gaps tell of %d", to-from, ranges(absent), missing)
+	}
+	t.Logf("%d touches arrived, %d are told as missing", to-from-len(absent), missing)
 }
 
 // touched runs a command in a container that opens one token, once, and checks
