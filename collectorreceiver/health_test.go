@@ -47,7 +47,7 @@ func (r *reporter) own(t *testing.T) {
 	go func() {
 		defer close(done)
 		r.mu.Lock()
-		defer r.mu.Unlock() //nolint:staticcheck // waiting for the mutex is all
+		defer r.mu.Unlock() // waiting for it is all
 	}()
 	select {
 	case <-done:

@@ -76,6 +76,7 @@ type unpacked struct {
 	program *hook.Program
 }
 
+// Close closes both.
 func (u unpacked) Close() error { return errors.Join(u.Server.Close(), u.program.Close()) }
 
 var (

@@ -27,14 +27,17 @@ type Attacher interface {
 // mountAPI is the kernel's.
 type mountAPI struct{}
 
+// Attach is live.Attach.
 func (mountAPI) Attach(p live.Process, source *os.File, path string, o live.Options) (live.Attached, error) {
 	return live.Attach(p, source, path, o)
 }
 
+// Detach is live.Detach.
 func (mountAPI) Detach(p live.Process, path string, a live.Attached) error {
 	return live.Detach(p, path, a)
 }
 
+// HostIDs is live.HostIDs.
 func (mountAPI) HostIDs(p live.Process, uid, gid uint32) (hostUID, hostGID uint32, err error) {
 	return live.HostIDs(p, uid, gid)
 }

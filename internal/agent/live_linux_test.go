@@ -19,10 +19,10 @@ func (n *testNode) inside(c nri.Container, path string) string {
 }
 
 // running is a container that the agent did not see being made.
-func (n *testNode) running(id string, pid int) nri.Container {
+func (n *testNode) running() nri.Container {
 	n.t.Helper()
-	c := testContainer(id)
-	n.run(&c, pid)
+	c := testContainer("c1")
+	n.run(&c, 7)
 	c.State = nri.StateRunning
 	return c
 }
@@ -38,7 +38,7 @@ func (n *testNode) content(c nri.Container, path string) string {
 
 func TestRunningContainerIsPlanted(t *testing.T) {
 	n := newNode(t)
-	c := n.running("c1", 7)
+	c := n.running()
 	n.synchronize(c)
 	s := n.agent.Status()
 	if n.content(c, awsToken().Path) != "secret" || s.Armed != 1 || s.Lacking != 0 || len(n.reasons()) != 0 {
@@ -67,7 +67,7 @@ func TestRunningContainerIsPlanted(t *testing.T) {
 // An agent that is killed between attaching and writing it down.
 func TestAttachedAndNotWrittenDown(t *testing.T) {
 	n := newNode(t)
-	c := n.running("c1", 7)
+	c := n.running()
 	n.synchronize(c)
 	if err := n.agent.state.RemoveRecord("c1"); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestLiveRefused(t *testing.T) {
 	for reason, err := range map[Reason]error{ReasonLive: live.ErrReadOnly, ReasonExists: live.ErrExists} {
 		n := newNode(t)
 		n.attacher.refuse = err
-		c := n.running("c1", 7)
+		c := n.running()
 		n.synchronize(c)
 		n.synchronize(c)
 		s := n.agent.Status()
@@ -134,7 +134,7 @@ func TestLiveRefused(t *testing.T) {
 	}
 	n := newNode(t)
 	n.tokens[0].Strategy = beesting.StrategyBind
-	c := n.running("c1", 7)
+	c := n.running()
 	n.synchronize(c)
 	if s := n.agent.Status(); n.attacher.attached != 0 || s.Lacking != 1 {
 		t.Errorf("strategy bind: %+v", s)
@@ -156,7 +156,7 @@ func TestPolicyChanges(t *testing.T) {
 		n := newNode(t)
 		var c nri.Container
 		if made == "running" {
-			c = n.running("c1", 7)
+			c = n.running()
 			n.synchronize(c)
 		} else {
 			c = testContainer("c1")
@@ -199,7 +199,7 @@ func TestPolicyChanges(t *testing.T) {
 // One that can't be taken out stays watched.
 func TestUprootRefused(t *testing.T) {
 	n := newNode(t)
-	c := n.running("c1", 7)
+	c := n.running()
 	n.synchronize(c)
 	n.attacher.refuse = errors.New("busy")
 	n.policy()

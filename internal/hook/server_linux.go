@@ -152,7 +152,7 @@ func (s *Server) accept(ctx context.Context, slots chan struct{}, running *sync.
 				s.talk(ctx, conn)
 			})
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was closed for that
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("hook socket %s: %w", s.socket, err)
 		default:

@@ -90,7 +90,7 @@ func containerMain(text string) error {
 	for in := json.NewDecoder(os.Stdin); ; {
 		var command []string
 		if err := in.Decode(&command); err != nil {
-			return nil // the test has ended
+			return nil //nolint:nilerr // the test has ended
 		}
 		reply, err := obey(command)
 		text := ""

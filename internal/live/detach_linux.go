@@ -70,7 +70,7 @@ func (v *view) removeOne(names []string, want Inode) error {
 	parents, name := names[:len(names)-1], names[len(names)-1]
 	dir, depth, err := v.nearest(parents)
 	if err != nil || depth < len(parents) {
-		return nil //nolint:nilerr // moved away by the container, whose own it is now
+		return nil // moved away by the container, whose own it is now
 	}
 	defer dir.Close()
 	return v.removeFrom(dir, name, want)
@@ -82,7 +82,7 @@ func (v *view) removeOne(names []string, want Inode) error {
 func (v *view) removeFrom(dir *os.File, name string, want Inode) error {
 	f, err := child(dir, name)
 	if err != nil {
-		return nil //nolint:nilerr // the same
+		return nil // the same
 	}
 	defer f.Close()
 	n, err := look(f)

@@ -11,10 +11,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// The bounds of what is remembered of removed containers.
 const (
-	// DefaultMaxHistory and DefaultMaxAge bound what is remembered of removed
-	// containers: about 25 MB, and a year with its audit.
-	DefaultMaxHistory = 50_000 // placements
+	// DefaultMaxHistory is in placements: about 25 MB.
+	DefaultMaxHistory = 50_000
+	// DefaultMaxAge is a year with its audit.
 	DefaultMaxAge     = 400 * 24 * time.Hour
 )
 

@@ -186,7 +186,7 @@ func (s *records) statistics() Stats {
 }
 
 // close has the writer commit what is pending and end. After the time-out it
-// goes on on its own, and the directory stays locked until it has ended.
+// goes on by itself, and the directory stays locked until it has ended.
 func (s *records) close(timeout time.Duration) error {
 	s.mu.Lock()
 	s.closed = true
