@@ -16,7 +16,7 @@ const (
 	// DefaultMaxHistory is in placements: about 25 MB.
 	DefaultMaxHistory = 50_000
 	// DefaultMaxAge is a year with its audit.
-	DefaultMaxAge     = 400 * 24 * time.Hour
+	DefaultMaxAge = 400 * 24 * time.Hour
 )
 
 // apply does what a batch says, and shortens the history. It returns the number
