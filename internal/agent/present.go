@@ -35,10 +35,10 @@ func (a *Agent) present(c nri.Container, expected []planted) []planted {
 			continue
 		}
 		p, ok := a.match(c, m, expected)
-		known := slices.ContainsFunc(expected, func(e planted) bool { return e.file == m.Source })
 		switch {
-		case !known && inodeAt(m.Source) == (inode{}):
-			// Taken out while the container ran, of which the runtime knows nothing.
+		case inodeAt(m.Source) == (inode{}):
+			// Taken out while the container ran, of which the runtime knows nothing. If it
+			// is expected all the same, the agent was killed before that was written down.
 		case !ok:
 			a.failures.add(c.Container, "", ReasonForeign, fmt.Errorf("mount %s: %s is not a file of this container", m.Destination, m.Source))
 		default:
