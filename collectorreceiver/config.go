@@ -28,8 +28,10 @@ type Config struct {
 	Match *MatchConfig `mapstructure:"match"`
 	// NodeName is the environment variable NODE_NAME if empty, or else the host
 	// name.
-	NodeName string       `mapstructure:"node_name"`
-	StateDir string       `mapstructure:"state_dir"`
+	NodeName string `mapstructure:"node_name"`
+	StateDir string `mapstructure:"state_dir"`
+	// FilesDir is config.DefaultFilesDir if empty.
+	FilesDir string       `mapstructure:"files_dir"`
 	NRI      NRIConfig    `mapstructure:"nri"`
 	Sensor   SensorConfig `mapstructure:"sensor"`
 	// CommandArgs is "redacted", "full" or "off".

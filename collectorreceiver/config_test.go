@@ -91,6 +91,7 @@ func everything() *Config {
 		},
 		NodeName: "n1",
 		StateDir: "/s/../state/",
+		FilesDir: "/files/",
 		NRI:      NRIConfig{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
 		Sensor: SensorConfig{
 			Mode: "kprobe", Tier: "recon", RingBytes: 512 << 10, MaxWatches: 5, OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,
@@ -195,6 +196,7 @@ func TestResolve(t *testing.T) {
 		},
 		NodeName: "n1",
 		StateDir: "/state",
+		FilesDir: "/files",
 		NRI:      config.NRI{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
 		Sensor: config.Sensor{
 			Mode: "kprobe", Tier: "recon", RingBytes: 512 << 10, MaxWatches: 5, OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,

@@ -74,6 +74,10 @@ func (c *Config) translate() (config.Config, error) {
 		Sensor:      c.Sensor.translate(&m),
 		CommandArgs: c.CommandArgs,
 	}
+	out.FilesDir = config.DefaultFilesDir(out.StateDir)
+	if c.FilesDir != "" {
+		out.FilesDir = read(&m, "files_dir", c.FilesDir, config.CleanStateDir)
+	}
 	out.TokenMatch = c.tokenMatches(&m)
 	if c.NodeName != "" {
 		m.add("node_name", config.CheckNodeName(c.NodeName))

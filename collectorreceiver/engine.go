@@ -35,6 +35,7 @@ type engine struct {
 // settings are those that an engine is made with: with others it takes a new one.
 type settings struct {
 	stateDir string
+	filesDir string
 	sensor   config.Sensor
 }
 

@@ -75,7 +75,7 @@ func platform() error {
 func preflight(c config.Config) (found, error) {
 	m := check.Machine{
 		Proc: "/proc", Sys: "/sys", OS: runtime.GOOS, Arch: runtime.GOARCH,
-		NRISocket: c.NRI.Socket, StateDir: c.StateDir,
+		NRISocket: c.NRI.Socket, StateDir: c.StateDir, FilesDir: c.FilesDir,
 		Mode: c.Sensor.Mode, Pin: c.Sensor.Pin, PinDefault: config.DefaultPin,
 	}
 	warnings, err := m.Preflight()
@@ -151,7 +151,7 @@ func (h *host) start(g *group) (*node, error) {
 // engine returns the parked engine if it can be used with this configuration,
 // else a new one, with what the parked one has not delivered.
 func (h *host) engine(c config.Config, g *group) (*engine, error) {
-	want := settings{stateDir: c.StateDir, sensor: c.Sensor}
+	want := settings{stateDir: c.StateDir, filesDir: c.FilesDir, sensor: c.Sensor}
 	log := newRelay()
 	out := newPData(h, g.cfg.QueueSize, log)
 	if e := h.unpark(); e != nil {

@@ -53,10 +53,12 @@ var otherWords = map[string]string{
 	"tokens[].values": "Your own in place of made ones, for example those of a service that tells of their use elsewhere. " +
 		"Each kind has names of its own (docs/kinds.md), a template those that it reads. A secret of your own doesn't name its " +
 		"container. Masked like `content`.",
-	"stateDir": "Directory for the planted files and for what has to outlive the Collector; made with mode 0700 if it is " +
-		"missing. It must survive a reboot and be the same path for Collector and container runtime, as the files in it are " +
-		"bind-mounted into containers. Not on tmpfs. Containers can read this path in their list of mounts, so a name that " +
-		"doesn't tell of beesting hides tokens better.",
+	"stateDir": "Directory for records and keys, which have to outlive the Collector; made with mode 0700 if it is " +
+		"missing. It must survive a reboot and be the same path for Collector and container runtime. Not on tmpfs.",
+	"filesDir": "Directory for the planted files, which are in `pods` in it. They are bind-mounted into containers, which can " +
+		"read this path in their list of mounts: docs/planting.md says how to choose it. It must survive a reboot and be the same " +
+		"path for Collector and container runtime. Left out, it is `/var/lib/kubelet/plugins/kubernetes.io`, or the state directory where " +
+		"`stateDir` is not the default.",
 	"nri": "How the receiver reaches the container runtime (Node Resource Interface).",
 	"nri.pluginName": "Name to register under: 1 to 63 of a-z, 0-9 and \"-\". Two plugins with one name on one node get in " +
 		"each other's way; the runtime does not prevent it.",

@@ -66,7 +66,7 @@ Exit code 0 when no row fails, 1 when one does.`,
 func (a *app) machine(c config.Config, proc, sys string) check.Machine {
 	return check.Machine{
 		Proc: proc, Sys: sys, OS: runtime.GOOS, Arch: runtime.GOARCH,
-		NRISocket: c.NRI.Socket, StateDir: c.StateDir,
+		NRISocket: c.NRI.Socket, StateDir: c.StateDir, FilesDir: c.FilesDir,
 		Mode: c.Sensor.Mode, Pin: c.Sensor.Pin, PinDefault: config.DefaultPin,
 	}
 }

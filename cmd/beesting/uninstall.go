@@ -24,8 +24,8 @@ const (
 maps that are pinned on bpffs, with which tokens stay watched, and the control
 socket. It says what was found, also with --dry-run, which removes nothing.
 
-The state directory has the planted files and the key that canary ids are made
-with. It stays unless --state is given. Containers that run keep the planted
+The state directory has records and the key that canary ids are made with. It and
+the planted files stay unless --state is given. Containers that run keep the planted
 files that they have mounted, and nobody watches them any more.
 
 While an agent or a Collector's receiver runs on this machine nothing is removed,
@@ -57,7 +57,7 @@ func (a *app) uninstall() *cobra.Command {
 	pin := cmd.Flags().String("pin", "", "look for pinned programs in this `DIR` alone, and at nothing else")
 	_ = cmd.MarkFlagDirname("pin") // which exists
 	cmd.Flags().BoolVar(&u.dryRun, "dry-run", false, "remove nothing, say what is there")
-	cmd.Flags().BoolVar(&u.state, "state", false, "remove the state directory too")
+	cmd.Flags().BoolVar(&u.state, "state", false, "remove the state directory and the planted files too")
 	cmd.Flags().BoolVar(&u.force, "force", false, "also while an agent runs")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := a.loadOrDefault(*file)
@@ -107,6 +107,8 @@ type leftovers struct {
 	// Control and State are left out if only pinned programs were looked for.
 	Control leftover `json:"control,omitzero"`
 	State   leftover `json:"state,omitzero"`
+	// Files are the planted files, where they have a directory of their own.
+	Files leftover `json:"files,omitzero"`
 }
 
 // leftover is one place.
@@ -163,12 +165,24 @@ func (u *uninstaller) look() (*leftovers, error) {
 		}
 	}
 	r.State = leftover{Path: u.config.StateDir, doomed: u.state}
+	if err := u.lookFiles(r); err != nil {
+		return nil, err
+	}
 	files, err := state.Look(r.State.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
 	r.State.Found, r.State.PlantedFiles = true, files
 	return r, err
+}
+
+func (u *uninstaller) lookFiles(r *leftovers) (err error) {
+	if u.config.FilesDir == u.config.StateDir {
+		return nil
+	}
+	r.Files = leftover{Path: u.config.FilesDir, doomed: u.state}
+	r.Files.PlantedFiles, r.Files.Found, err = state.LookFiles(r.Files.Path)
+	return err
 }
 
 func (u *uninstaller) controlFiles() []string {
@@ -238,6 +252,9 @@ func (u *uninstaller) remove(r *leftovers) error {
 	if r.Control.Found {
 		done(&r.Control, u.removeControl())
 	}
+	if r.Files.Found && u.state {
+		done(&r.Files, state.EraseFiles(r.Files.Path))
+	}
 	if r.State.Found && u.state {
 		done(&r.State, state.Erase(r.State.Path))
 	}
@@ -283,6 +300,7 @@ func (r *leftovers) write(w io.Writer) error {
 	line("pinned", r.Pinned, fmt.Sprintf("%d programs, links and maps", len(r.Pinned.Names)))
 	line("control socket", r.Control, strings.Join(r.Control.Names, " and "))
 	line("state directory", r.State, fmt.Sprintf("%d planted files", r.State.PlantedFiles))
+	line("planted files", r.Files, fmt.Sprintf("%d planted files", r.Files.PlantedFiles))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

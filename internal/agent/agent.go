@@ -24,6 +24,9 @@ import (
 type Options struct {
 	// StateDir is where planted files are kept. It must outlive the agent.
 	StateDir string
+	// FilesDir is where planted files are made, see state.Options.Files; StateDir if
+	// empty. It must outlive the agent too.
+	FilesDir string
 	// Select returns the tokens for a container, by the policy of the node. It
 	// is called with a budget of well under a second.
 	Select func(beesting.Container) []beesting.Token
@@ -47,6 +50,8 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the wall clock; time.Now if nil.
 	Now func() time.Time
+	// Step is as in state.Options, for tests.
+	Step func(name string)
 }
 
 // Agent plants tokens in the containers of a node and watches them. Make it
@@ -152,7 +157,7 @@ func (a *Agent) open(o Options) (err error) {
 		}
 	}
 	a.sweep = a.newSweeper()
-	if a.state, err = state.Open(o.StateDir, state.Options{Log: a.log, Now: a.now}); err != nil {
+	if a.state, err = state.Open(o.StateDir, state.Options{Files: o.FilesDir, Log: a.log, Now: a.now, Step: o.Step}); err != nil {
 		return err
 	}
 	// A second agent with a state directory of its own would still plant the

@@ -52,7 +52,7 @@ func (f *fakeAttacher) Detach(p live.Process, path string, a live.Attached) erro
 		return f.refuse
 	}
 	target := filepath.Join(p.ProcRoot, strconv.Itoa(p.PID), "root", path)
-	if at := inodeAt(target); at.ino != a.Source.Ino {
+	if at := inodeAt(target); at.ino != a.Source.Ino || at.ino == 0 {
 		return live.ErrNotAttached
 	}
 	return os.Remove(target)

@@ -35,10 +35,10 @@ func (a *Agent) present(c nri.Container, expected []planted) []planted {
 			continue
 		}
 		p, ok := a.match(c, m, expected)
-		known := slices.ContainsFunc(expected, func(e planted) bool { return e.file == m.Source })
 		switch {
-		case !known && inodeAt(m.Source) == (inode{}):
-			// Taken out while the container ran, of which the runtime knows nothing.
+		case inodeAt(m.Source) == (inode{}):
+			// Taken out while the container ran, of which the runtime knows nothing. If it
+			// is expected all the same, the agent was killed before that was written down.
 		case !ok:
 			a.failures.add(c.Container, "", ReasonForeign, fmt.Errorf("mount %s: %s is not a file of this container", m.Destination, m.Source))
 		default:
@@ -66,7 +66,7 @@ func (a *Agent) perhaps(c nri.Container, expected, there []planted) []planted {
 		}
 	}
 	for _, token := range a.selector(c.Container) {
-		file := a.state.FilePath(stateFile(c, token))
+		file := a.state.Find(stateFile(c, token))
 		expects := func(p planted) bool { return p.file == file }
 		if token.Strategy == beesting.StrategyHook && len(expected) == 0 && !has(token.Name) {
 			all = append(all, planted{token: described(token), spec: specOf(token), strategy: beesting.StrategyHook, reason: whyBefore})
@@ -187,7 +187,7 @@ func (a *Agent) match(c nri.Container, m nri.Mount, expected []planted) (planted
 		}
 	}
 	for _, token := range a.selector(c.Container) {
-		if token.Path == m.Destination && a.state.FilePath(stateFile(c, token)) == m.Source {
+		if token.Path == m.Destination && a.state.Find(stateFile(c, token)) == m.Source {
 			return planted{token: described(token), spec: specOf(token), strategy: beesting.StrategyBind, reason: whyBefore, file: m.Source}, true
 		}
 	}
@@ -195,14 +195,18 @@ func (a *Agent) match(c nri.Container, m nri.Mount, expected []planted) (planted
 }
 
 // openPlanted opens a planted file for looking at, by a path that can't lead out of
-// the state directory.
+// the directory of such files.
 func (a *Agent) openPlanted(file string) (*os.File, error) {
-	root, err := rootfs.Open(a.state.Path())
+	dir, ok := a.state.Split(file)
+	if !ok {
+		return nil, fmt.Errorf("planted file %s: %w", file, fs.ErrNotExist)
+	}
+	root, err := rootfs.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	rel, err := filepath.Rel(a.state.Path(), file)
+	rel, err := filepath.Rel(dir, file)
 	if err != nil {
 		return nil, fmt.Errorf("planted file: %w", err)
 	}

@@ -30,6 +30,8 @@ type Status struct {
 
 	Ready    bool   `json:"ready"`
 	StateDir string `json:"state_dir"`
+	// FilesDir has the planted files.
+	FilesDir string `json:"files_dir"`
 	// Records are what is written of containers into the state directory.
 	Records state.Stats `json:"records"`
 	NRI     nri.Status  `json:"nri"`
@@ -64,14 +66,16 @@ type Status struct {
 // counts of touches, of the events that it had no room for, and of the touches
 // by exempt actors, which are not in Seen. Kinds has the kinds with any touch.
 type PlacementStatus struct {
-	Token         string    `json:"token"`
-	TokenID       string    `json:"token_id"`
-	Path          string    `json:"path"`
-	Namespace     string    `json:"namespace,omitempty"`
-	Pod           string    `json:"pod,omitempty"`
-	ContainerName string    `json:"container_name,omitempty"`
-	Container     string    `json:"container,omitempty"`
-	PlantedAt     time.Time `json:"planted_at,omitzero"`
+	Token         string `json:"token"`
+	TokenID       string `json:"token_id"`
+	Path          string `json:"path"`
+	Namespace     string `json:"namespace,omitempty"`
+	Pod           string `json:"pod,omitempty"`
+	ContainerName string `json:"container_name,omitempty"`
+	Container     string `json:"container,omitempty"`
+	// PID is the container's first process; 0 if it doesn't run.
+	PID       int       `json:"pid,omitempty"`
+	PlantedAt time.Time `json:"planted_at,omitzero"`
 	// Strategy is how it was planted, and why so.
 	Strategy       beesting.Strategy `json:"strategy,omitempty"`
 	StrategyReason string            `json:"strategy_reason,omitempty"`
@@ -109,7 +113,7 @@ type UnplantedStatus struct {
 func (a *Agent) Status() Status {
 	s := Status{
 		Since: a.since, Mode: string(a.core.Mode()), Tier: a.core.Tier(), Coverage: a.core.Coverage(),
-		StateDir: a.state.Path(), Records: a.state.Stats(), NRI: a.plugin.Status(),
+		StateDir: a.state.Path(), FilesDir: a.state.FilesPath(), Records: a.state.Stats(), NRI: a.plugin.Status(),
 		Hooks: a.hooks.status(), Sweep: a.sweep.status(),
 	}
 	away, resumed := a.core.Resumed()
@@ -146,6 +150,7 @@ func (a *Agent) placementStatus(p beesting.Placement) PlacementStatus {
 	if c := p.Container; c != nil {
 		s.Namespace, s.Pod, s.ContainerName, s.Container = c.Pod.Namespace, c.Pod.Name, c.Name, c.ID
 		if t, ok := a.tenant(c.ID); ok {
+			s.PID = t.container.PID
 			for _, q := range t.planted {
 				if q.token.Name == p.Token.Name {
 					s.Strategy, s.StrategyReason = q.strategy, q.reason

@@ -48,6 +48,8 @@ type Machine struct {
 	OS, Arch  string // GOOS and GOARCH
 	NRISocket string
 	StateDir  string
+	// FilesDir has the planted files.
+	FilesDir string
 	// Mode is the attach mode that was chosen; "auto" if empty.
 	Mode string
 	// Pin is where programs are to stay, empty for nowhere. PinDefault is the
@@ -71,7 +73,7 @@ func (m Machine) All() Report {
 	}
 	rows := []Row{m.Platform(), m.Kernel(), m.BTF(), m.lsm(), m.lockdown(), m.Privileges(), m.Namespaces(), m.Pinning()}
 	rows = append(rows, m.attach()...)
-	rows = append(rows, m.cgroups(), m.audit(), m.NRI(), m.State())
+	rows = append(rows, m.cgroups(), m.audit(), m.NRI(), m.State(), m.Files())
 	r := Report{Status: OK, Rows: rows}
 	for _, row := range rows {
 		if row.Status == Fail || r.Status == OK {
@@ -85,7 +87,7 @@ func (m Machine) All() Report {
 // error is that of the first row that failed; warnings are the rows that say
 // what will be missing.
 func (m Machine) Preflight() (warnings []Row, err error) {
-	for _, look := range []func() Row{m.Platform, m.Privileges, m.Namespaces, m.BTF, m.Pinning, m.NRIPresent, m.State} {
+	for _, look := range []func() Row{m.Platform, m.Privileges, m.Namespaces, m.BTF, m.Pinning, m.NRIPresent, m.State, m.Files} {
 		row := look()
 		if err := row.Err(); err != nil {
 			return nil, err

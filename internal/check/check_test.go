@@ -63,7 +63,7 @@ func machine(t *testing.T, changes map[string]string) Machine {
 	}
 	return Machine{
 		Proc: filepath.Join(root, "proc"), Sys: filepath.Join(root, "sys"), OS: "linux", Arch: "amd64",
-		NRISocket: filepath.Join(root, "nri.sock"), StateDir: filepath.Join(root, "state"),
+		NRISocket: filepath.Join(root, "nri.sock"), StateDir: filepath.Join(root, "state"), FilesDir: filepath.Join(root, "files"),
 		Probe: func() []Attempt { return []Attempt{{Mode: "lsm"}, {Mode: "fentry"}, {Mode: "kprobe"}} },
 	}
 }

@@ -49,17 +49,28 @@ func (m Machine) NRI() Row {
 	return r
 }
 
-// State looks whether planted files can be kept in the state directory.
-func (m Machine) State() Row {
-	r := Row{Name: "state directory", Status: OK, Detail: m.StateDir}
-	base, err := firstExisting(m.StateDir)
+// State looks whether the state directory can be used.
+func (m Machine) State() Row { return directory("state directory", "stateDir", m.StateDir) }
+
+// Files looks whether planted files can be made in their directory.
+func (m Machine) Files() Row {
+	if m.FilesDir == m.StateDir {
+		return Row{Name: "planted files", Status: OK, Detail: "in the state directory"}
+	}
+	return directory("planted files", "filesDir", m.FilesDir)
+}
+
+// directory looks at one that is kept, and has to be the host's. key sets it.
+func directory(name, key, dir string) Row {
+	r := Row{Name: name, Status: OK, Detail: dir}
+	base, err := firstExisting(dir)
 	if err != nil {
-		r.Status, r.Detail, r.Advice = Fail, err.Error(), "set stateDir"
+		r.Status, r.Detail, r.Advice = Fail, err.Error(), "set "+key
 		return r
 	}
 	if err := writable(base); err != nil {
 		r.Status, r.Detail = Fail, fmt.Sprintf("%s can't be written: %v", base, reason(err))
-		r.Advice = "run as root, mount it writable, or set stateDir"
+		r.Advice = "run as root, mount it writable, or set " + key
 		return r
 	}
 	kind, err := fileSystem(base)
@@ -67,13 +78,13 @@ func (m Machine) State() Row {
 		r.Status, r.Detail = Warn, fmt.Sprintf("%s: file system not known: %v", base, err)
 		return r
 	}
-	r.Detail = fmt.Sprintf("%s on %s", m.StateDir, kind)
-	if base != m.StateDir {
+	r.Detail = fmt.Sprintf("%s on %s", dir, kind)
+	if base != dir {
 		r.Detail += ", will be made"
 	}
 	switch kind {
 	case "tmpfs", "ramfs":
-		r.Status, r.Advice = Warn, "it must survive a reboot: set stateDir to a directory on disk"
+		r.Status, r.Advice = Warn, "it must survive a reboot: set "+key+" to a directory on disk"
 	case "overlay":
 		r.Status, r.Advice = Warn, "if this is a container's own file system, mount a directory of the host there: the runtime has to find the files"
 	}

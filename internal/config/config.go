@@ -36,6 +36,8 @@ type Config struct {
 	NodeName   string
 	// StateDir is absolute and clean.
 	StateDir string
+	// FilesDir has the planted files; absolute and clean.
+	FilesDir string
 	NRI      NRI
 	// ControlSocket is absolute and clean.
 	ControlSocket string
@@ -160,5 +162,18 @@ func Default() Config {
 			k.set(p, &c, d)
 		}
 	}
+	c.FilesDir = DefaultFilesDir(c.StateDir)
 	return c
+}
+
+const defaultStateDir = "/var/lib/beesting"
+
+// DefaultFilesDir is where planted files are if nothing else is said: where the
+// kubelet lets programs of the node keep data that pods mount, or with the state
+// directory where that was chosen.
+func DefaultFilesDir(stateDir string) string {
+	if stateDir != defaultStateDir {
+		return stateDir
+	}
+	return "/var/lib/kubelet/plugins/kubernetes.io"
 }

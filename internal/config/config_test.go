@@ -51,6 +51,7 @@ func TestDefaults(t *testing.T) {
 		Tokens:        []beesting.Token{{Name: "a", Kind: "generic", Path: "/a", Content: []byte("x"), Mode: 0o644}},
 		NodeName:      "host-1",
 		StateDir:      "/var/lib/beesting",
+		FilesDir:      "/var/lib/kubelet/plugins/kubernetes.io",
 		NRI:           NRI{Socket: "/var/run/nri/nri.sock", PluginName: "beesting", PluginIndex: "90"},
 		ControlSocket: "/run/beesting/control.sock",
 		Sensor: Sensor{
@@ -101,6 +102,7 @@ match:
   annotation: {key: example.com/say}
 nodeName: n1
 stateDir: /s/../state/
+filesDir: /files/
 nri: {socket: /n.sock, pluginName: bee, pluginIndex: 07}
 controlSocket: /c.sock
 sensor:
@@ -125,6 +127,7 @@ log: {level: debug, format: json}
 		},
 		NodeName:      "n1",
 		StateDir:      "/state",
+		FilesDir:      "/files",
 		NRI:           NRI{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
 		ControlSocket: "/c.sock",
 		Sensor: Sensor{

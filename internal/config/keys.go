@@ -8,7 +8,7 @@ import (
 
 func topKeys() []key[Config] {
 	return []key[Config]{
-		tokensKey(), matchKey(), nodeNameKey(), stateDirKey(), nriKey(), controlKey(),
+		tokensKey(), matchKey(), nodeNameKey(), stateDirKey(), filesDirKey(), nriKey(), controlKey(),
 		sensorKey(), commandArgsKey(), outputKey(), logKey(),
 	}
 }
@@ -25,13 +25,23 @@ func nodeNameKey() key[Config] {
 
 func stateDirKey() key[Config] {
 	return key[Config]{entry{
-		name: "stateDir", form: "absolute path", def: "/var/lib/beesting",
-		doc: "Directory for the planted files and for what has to outlive the agent; made with mode 0700 if " +
-			"it is missing. It must survive a reboot and be the same path for agent and container runtime, as the " +
-			"files in it are bind-mounted into containers. Not on tmpfs. Containers can read this path in their list of mounts, so a " +
-			"name that doesn't tell of beesting hides tokens better.",
+		name: "stateDir", form: "absolute path", def: defaultStateDir,
+		doc: "Directory for records and keys, which have to outlive the agent; made with mode 0700 if " +
+			"it is missing. It must survive a reboot and be the same path for agent and container runtime. Not on tmpfs.",
 	}, func(p *parser, c *Config, n *yaml.Node) {
 		c.StateDir, _ = read(p, n, "stateDir", CleanStateDir)
+	}}
+}
+
+func filesDirKey() key[Config] {
+	return key[Config]{entry{
+		name: "filesDir", form: "absolute path", hint: "/var/lib/kubelet/plugins/kubernetes.io",
+		doc: "Directory for the planted files, which are in `pods` in it. They are bind-mounted into containers, which can read " +
+			"this path in their list of mounts: docs/planting.md says how to choose it. It must survive a reboot and be the same path " +
+			"for agent and container runtime. Left out, it is " +
+			"`/var/lib/kubelet/plugins/kubernetes.io`, or the state directory where `stateDir` is not the default.",
+	}, func(p *parser, c *Config, n *yaml.Node) {
+		c.FilesDir, _ = read(p, n, "filesDir", CleanStateDir)
 	}}
 }
 

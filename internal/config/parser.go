@@ -78,6 +78,9 @@ func (p *parser) document(data []byte) Config {
 		}
 		c.NodeName = name
 	}
+	if c.FilesDir == "" {
+		c.FilesDir = DefaultFilesDir(c.StateDir)
+	}
 	return c
 }
 

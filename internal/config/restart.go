@@ -10,6 +10,7 @@ var restartRows = []struct {
 }{
 	{"nodeName", func(c Config) any { return c.NodeName }},
 	{"stateDir", func(c Config) any { return c.StateDir }},
+	{"filesDir", func(c Config) any { return c.FilesDir }},
 	{"nri.socket", func(c Config) any { return c.NRI.Socket }},
 	{"nri.pluginName", func(c Config) any { return c.NRI.PluginName }},
 	{"nri.pluginIndex", func(c Config) any { return c.NRI.PluginIndex }},

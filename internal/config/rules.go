@@ -214,7 +214,7 @@ func CleanCgroup(s string) (string, error) {
 // cgroupMount is where cgroups are mounted, by convention (cgroups(7)).
 const cgroupMount = "/sys/fs/cgroup"
 
-// CleanStateDir is [CleanAbsolute] for stateDir.
+// CleanStateDir is [CleanAbsolute] for stateDir and filesDir.
 func CleanStateDir(s string) (string, error) {
 	s, err := CleanAbsolute(s)
 	if err == nil && s == "/" {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,47 @@ func Look(path string) (files int, err error) {
 	}
 	all, err := plantedFiles(path)
 	return len(all), err
+}
+
+// LookFiles says how many planted files are in a directory that is Options.Files of
+// a state directory, and whether anything of an agent's is there.
+func LookFiles(files string) (n int, found bool, err error) {
+	if _, err := os.Lstat(filepath.Join(files, podsName)); errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	all, err := plantedFiles(files)
+	return len(all), true, err
+}
+
+// EraseFiles removes the planted files from a directory that is Options.Files of a
+// state directory, whose lock the caller should hold. Whatever else is in it stays;
+// so does everything if what should have planted files has anything of another form.
+func EraseFiles(files string) error {
+	pods := filepath.Join(files, podsName)
+	all, err := plantedFiles(files)
+	if err != nil {
+		return err
+	}
+	for _, name := range all {
+		if rel, _ := filepath.Rel(pods, name); !plantedName(rel) {
+			return fmt.Errorf("planted files: %s is not the agent's: nothing is removed", name)
+		}
+	}
+	if err := os.RemoveAll(pods); err != nil {
+		return fmt.Errorf("planted files: %w", err)
+	}
+	return nil
+}
+
+// plantedName reports whether a path below "pods" has the form of FilePath's, or of
+// one that was being written.
+func plantedName(rel string) bool {
+	part := strings.Split(rel, "/")
+	if len(part) != 4 || part[1] != "containers" {
+		return false
+	}
+	_, err := hex.DecodeString(part[3])
+	return strings.HasPrefix(part[3], unfinished) || err == nil && len(part[3]) == 8
 }
 
 // Erase removes the state directory at path, whose lock the caller should hold.
@@ -60,7 +102,7 @@ func Erase(path string) error {
 // writes are.
 func ours(name string) bool {
 	switch name {
-	case "lock", "node.key", "watched", oldRecords, "pods", "hook", "run":
+	case "lock", "node.key", "watched", oldRecords, podsName, "hook", "run":
 		return true
 	}
 	// The database, and those that were set aside.

@@ -26,9 +26,27 @@ type File struct {
 }
 
 // FilePath returns where Write will put f: unique per container and token.
-func (d *Dir) FilePath(f File) string {
+func (d *Dir) FilePath(f File) string { return filePath(d.files, f) }
+
+// Find returns where f is, which may have been planted before another directory was
+// chosen for such files; FilePath if it is nowhere.
+func (d *Dir) Find(f File) string {
+	name, before := filePath(d.files, f), filePath(d.path, f)
+	if name == before {
+		return name
+	}
+	if _, err := os.Lstat(name); err == nil {
+		return name
+	}
+	if _, err := os.Lstat(before); err == nil {
+		return before
+	}
+	return name
+}
+
+func filePath(dir string, f File) string {
 	sum := sha256.Sum256([]byte(f.ContainerID + "\x00" + f.Token))
-	return filepath.Join(d.path, "pods", component(f.PodUID), "containers", component(f.ContainerName),
+	return filepath.Join(dir, podsName, component(f.PodUID), "containers", component(f.ContainerName),
 		hex.EncodeToString(sum[:4]))
 }
 
@@ -55,7 +73,20 @@ func (d *Dir) Write(f File) (string, error) {
 
 // Owns reports whether path is where planted files are.
 func (d *Dir) Owns(path string) bool {
-	return strings.HasPrefix(filepath.Clean(path), filepath.Join(d.path, "pods")+"/")
+	_, ok := d.Split(path)
+	return ok
+}
+
+// Split returns the directory that a planted file is in, below which no link leads
+// to it; false for what is none.
+func (d *Dir) Split(path string) (dir string, ok bool) {
+	path = filepath.Clean(path)
+	for _, dir := range []string{d.files, d.path} {
+		if strings.HasPrefix(path, filepath.Join(dir, podsName)+"/") {
+			return dir, true
+		}
+	}
+	return "", false
 }
 
 // Remove removes planted files and the directories that are empty then. What
@@ -64,7 +95,7 @@ func (d *Dir) Remove(files ...string) error {
 	var errs []error
 	for _, file := range files {
 		if !d.Owns(file) {
-			errs = append(errs, fmt.Errorf("token file %s: not in the state directory", file))
+			errs = append(errs, fmt.Errorf("token file %s: not a planted one", file))
 			continue
 		}
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -92,10 +123,29 @@ func (d *Dir) prune(file string) {
 // among the files.
 func (d *Dir) Leftovers() (files, containers []string, err error) {
 	files, err = plantedFiles(d.path)
+	if d.files != d.path {
+		more, moreErr := plantedFiles(d.files)
+		files, err = append(files, more...), errors.Join(err, moreErr)
+	}
 	return files, d.records.containers(), err
 }
 
-// plantedFiles lists the files below the state directory at path.
+// checkPods returns an error for a directory that has the kubelet's pods, say: what
+// is in there is removed when no container needs it.
+func checkPods(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, podsName, "*", "*"))
+	if err != nil {
+		return nil //nolint:nilerr // the path is an odd pattern, which the kubelet's isn't
+	}
+	for _, name := range names {
+		if filepath.Base(name) != "containers" {
+			return fmt.Errorf("directory of planted files: %s is not the agent's: choose another directory", name)
+		}
+	}
+	return nil
+}
+
+// plantedFiles lists the files below the directory of planted files at path.
 func plantedFiles(path string) (files []string, err error) {
 	walk := func(name string, entry fs.DirEntry, err error) error {
 		switch {
@@ -108,7 +158,7 @@ func plantedFiles(path string) (files []string, err error) {
 		}
 		return nil
 	}
-	if err := filepath.WalkDir(filepath.Join(path, "pods"), walk); err != nil {
+	if err := filepath.WalkDir(filepath.Join(path, podsName), walk); err != nil {
 		return nil, fmt.Errorf("planted files: %w", err)
 	}
 	return files, nil

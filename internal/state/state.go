@@ -12,7 +12,9 @@
 // A container sees the path of its mounts' sources in /proc/self/mountinfo.
 // The last line therefore has the form of the only single files the kubelet
 // mounts into every container, /dev/termination-log and /etc/hosts:
-// /var/lib/kubelet/pods/UID/containers/NAME/8 hex digits.
+// /var/lib/kubelet/pods/UID/containers/NAME/8 hex digits. It can be below another
+// directory (Options.Files), so that what is above it says nothing either. Files
+// that were planted before that was chosen stay where they are mounted from.
 //
 // # Records
 //
@@ -72,8 +74,14 @@ const KeyBytes = 32
 // Unfinished begins the name of a file that is being written.
 const Unfinished = ".tmp-"
 
+// podsName is the directory of all planted files.
+const podsName = "pods"
+
 // Options set up a Dir. The zero value of each means the default.
 type Options struct {
+	// Files is the directory that planted files are made in; the state directory
+	// itself if empty. Others can have it too: only "pods" in it is this Dir's.
+	Files string
 	// Log takes warnings; none are written if nil.
 	Log *slog.Logger
 	// Now is the wall clock; time.Now if nil.
@@ -109,6 +117,7 @@ func (o Options) withDefaults() Options {
 // called concurrently as long as no two of them deal with the same container.
 type Dir struct {
 	path         string
+	files        string
 	records      *records
 	step         func(string)
 	closeTimeout time.Duration
@@ -132,13 +141,47 @@ func Open(path string, o Options) (*Dir, error) {
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
+	files, err := filesDir(path, o.Files)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(checkPods(path), checkPods(files)); err != nil {
+		return nil, err
+	}
 	held, err := LockFile(filepath.Join(path, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", path, err)
 	}
 	o.Step("locked")
 	sweep(path)
-	return &Dir{path: path, records: openRecords(path, o, held.Close), step: o.Step, closeTimeout: o.CloseTimeout}, nil
+	return &Dir{path: path, files: files, records: openRecords(path, o, held.Close), step: o.Step, closeTimeout: o.CloseTimeout}, nil
+}
+
+// filesDir is the directory of planted files of a state directory, made if it is
+// missing, with the kubelet's mode, as it may be the kubelet's too. What is root's
+// alone is "pods", as in Open.
+func filesDir(path, files string) (string, error) {
+	if files == "" {
+		return path, nil
+	}
+	files, err := filepath.Abs(files)
+	if err != nil {
+		return "", fmt.Errorf("directory of planted files: %w", err)
+	}
+	if err := os.MkdirAll(files, 0o750); err != nil {
+		return "", fmt.Errorf("directory of planted files: %w", err)
+	}
+	if err := os.Mkdir(filepath.Join(files, podsName), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("directory of planted files: %w", err)
+	}
+	if st, err := os.Lstat(filepath.Join(files, podsName)); err != nil || st.Mode() != fs.ModeDir|0o700 {
+		// The kubelet's, for example, whose files would be taken for leftovers.
+		return "", errors.Join(err, fmt.Errorf("directory of planted files: %s is not the agent's: choose another directory", filepath.Join(files, podsName)))
+	}
+	if files, err = filepath.EvalSymlinks(files); err != nil {
+		return "", fmt.Errorf("directory of planted files: %w", err)
+	}
+	return files, nil
 }
 
 // sweep removes what writes at the top of the directory left unfinished.
@@ -210,6 +253,10 @@ func (d *Dir) Close() error { return d.records.close(d.closeTimeout) }
 
 // Path returns the directory's absolute path, links resolved.
 func (d *Dir) Path() string { return d.path }
+
+// FilesPath returns the absolute path of the directory that planted files are
+// made in, links resolved; Path if it is the same.
+func (d *Dir) FilesPath() string { return d.files }
 
 // Key returns the node's key, made at the first call. It stays the same for as
 // long as the directory is kept.
