@@ -22,11 +22,15 @@ func (n *node) state() exporter.NodeState {
 	for reason, count := range s.Failures {
 		failures[string(reason)] = count
 	}
+	durations := make(map[string]exporter.Histogram, len(s.Durations))
+	for request, h := range s.Durations {
+		durations[request] = exporter.Histogram(h)
+	}
 	return exporter.NodeState{
 		Wanted: s.Wanted, Armed: s.Armed, LackingContainers: s.Lacking,
 		Lost: s.Events.Lost, DecodeErrors: s.Events.DecodeErrors, PlantFailures: failures,
 		NRIConnected: s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
-		UnwatchedSeconds: s.UnwatchedSeconds,
+		UnwatchedSeconds: s.UnwatchedSeconds, NRIDurations: durations,
 	}
 }
 

@@ -29,6 +29,9 @@ type NodeState struct {
 	NRIConnected    bool
 	NRIReconnects   uint64
 	NRIBlindSeconds float64
+	// NRIDurations are how long the container runtime waited for its answers, by
+	// request.
+	NRIDurations map[string]Histogram
 	// UnwatchedSeconds is the time before this start, at most, in which tokens
 	// were planted and not watched.
 	UnwatchedSeconds float64
@@ -36,6 +39,22 @@ type NodeState struct {
 	// start, by outcome: "applied", "unchanged" or "refused". None where somebody
 	// else reads it.
 	ConfigReloads map[string]uint64
+}
+
+// Histogram counts durations. Bounds are the upper ones of the buckets, in seconds
+// and in order; the last bucket has none, so there is one more. Seconds is the sum.
+type Histogram struct {
+	Bounds  []float64
+	Buckets []uint64
+	Seconds float64
+}
+
+func (h Histogram) count() uint64 {
+	var n uint64
+	for _, bucket := range h.Buckets {
+		n += bucket
+	}
+	return n
 }
 
 // maxSeries bounds the combinations of attributes that accesses are counted by,
@@ -133,11 +152,13 @@ type measured struct {
 	points []point
 }
 
-// point is one value: f where the row is of a fractional number, else n.
+// point is one value: h in a histogram, f where the row is of a fractional number,
+// else n.
 type point struct {
 	attributes attribute.Set
 	n          int64
 	f          float64
+	h          Histogram
 }
 
 // collect reads everything at one moment.

@@ -31,6 +31,10 @@ func (c collection) pdata() pmetric.Metrics {
 		out.SetName(m.name)
 		out.SetDescription(m.says)
 		out.SetUnit(m.unit)
+		if m.instrument == histogram {
+			c.pdataHistogram(out.SetEmptyHistogram(), m)
+			continue
+		}
 		sum := out.SetEmptySum()
 		sum.SetIsMonotonic(m.instrument == counter)
 		sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
@@ -49,6 +53,20 @@ func (c collection) pdata() pmetric.Metrics {
 	return all
 }
 
+func (c collection) pdataHistogram(out pmetric.Histogram, m measured) {
+	out.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	for _, p := range m.points {
+		dp := out.DataPoints().AppendEmpty()
+		dp.SetStartTimestamp(pcommon.NewTimestampFromTime(c.start))
+		dp.SetTimestamp(pcommon.NewTimestampFromTime(c.at))
+		putAttributes(dp.Attributes(), p.attributes.ToSlice())
+		dp.SetCount(p.h.count())
+		dp.SetSum(p.h.Seconds)
+		dp.ExplicitBounds().FromRaw(p.h.Bounds)
+		dp.BucketCounts().FromRaw(p.h.Buckets)
+	}
+}
+
 // sdk gives the metrics as the official exporters take them. They are made here
 // rather than by a MeterProvider: the receiver has none, and its callbacks would
 // read the state anew for every metric.
@@ -56,9 +74,12 @@ func (c collection) sdk() *metricdata.ResourceMetrics {
 	metrics := make([]metricdata.Metrics, 0, len(c.metrics))
 	for _, m := range c.metrics {
 		out := metricdata.Metrics{Name: m.name, Description: m.says, Unit: m.unit}
-		if m.fractional {
+		switch {
+		case m.instrument == histogram:
+			out.Data = sdkHistogram(c, m)
+		case m.fractional:
 			out.Data = sdkSum(c, m, func(p point) float64 { return p.f })
-		} else {
+		default:
 			out.Data = sdkSum(c, m, func(p point) int64 { return p.n })
 		}
 		metrics = append(metrics, out)
@@ -80,4 +101,15 @@ func sdkSum[N int64 | float64](c collection, m measured, value func(point) N) me
 		})
 	}
 	return sum
+}
+
+func sdkHistogram(c collection, m measured) metricdata.Histogram[float64] {
+	h := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
+	for _, p := range m.points {
+		h.DataPoints = append(h.DataPoints, metricdata.HistogramDataPoint[float64]{
+			Attributes: p.attributes, StartTime: c.start, Time: c.at, Count: p.h.count(),
+			Bounds: p.h.Bounds, BucketCounts: p.h.Buckets, Sum: p.h.Seconds,
+		})
+	}
+	return h
 }

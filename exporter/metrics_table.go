@@ -14,6 +14,7 @@ type instrument uint8
 const (
 	counter instrument = iota // a sum that only grows
 	upDownCounter
+	histogram
 )
 
 // metricRow is one metric: what the encoders send and the words that the
@@ -42,6 +43,7 @@ const (
 	keyOverflow attribute.Key = "otel.metric.overflow"
 
 	keyReloadOutcome attribute.Key = "honeytoken.config.outcome"
+	keyNRIRequest    attribute.Key = "honeytoken.nri.request"
 )
 
 // lossDecode is the cause of events that reached the agent and made no sense.
@@ -148,6 +150,13 @@ var metricTable = []metricRow{
 		points: func(r *reading) []point { return []point{{f: r.state.NRIBlindSeconds}} },
 	},
 	{
+		name: "honeytoken.nri.request.duration", instrument: histogram, unit: "s", fractional: true,
+		says: "Time from a request of the container runtime to the agent's answer, for which a container's start waits",
+		attributes: []metricAttribute{{keyNRIRequest,
+			"`create_container`: its tokens are written; `start_container`: they are watched; `post_create_container`, `stop_container`, `remove_container`, `synchronize`"}},
+		points: durationPoints,
+	},
+	{
 		name: "honeytoken.watch.gap", instrument: upDownCounter, unit: "s", fractional: true,
 		says:   "Time before this start in which tokens were planted and, at most, nobody watched them",
 		points: func(r *reading) []point { return []point{{f: r.state.UnwatchedSeconds}} },
@@ -195,6 +204,14 @@ func lossPoints(r *reading) []point {
 	}
 	all[lossDecode] += r.state.DecodeErrors
 	return pointsByWord(keyLossCause, all)
+}
+
+func durationPoints(r *reading) []point {
+	points := make([]point, 0, len(r.state.NRIDurations))
+	for _, request := range slices.Sorted(maps.Keys(r.state.NRIDurations)) {
+		points = append(points, point{attributes: one(keyNRIRequest, request), h: r.state.NRIDurations[request]})
+	}
+	return points
 }
 
 // pointsByWord makes one point of each word, in their order. Two words that

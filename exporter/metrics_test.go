@@ -26,6 +26,10 @@ func sampleState() NodeState {
 		Lost: map[string]uint64{"ring_full": 3, "recursion": 0}, DecodeErrors: 1,
 		PlantFailures: map[string]uint64{"mount_point": 2, "late": 1},
 		NRIConnected:  true, NRIReconnects: 2, NRIBlindSeconds: 1.25, UnwatchedSeconds: 2.5,
+		NRIDurations: map[string]Histogram{
+			"create_container": {Bounds: []float64{0.001, 0.005}, Buckets: []uint64{5, 1, 0}, Seconds: 0.004},
+			"start_container":  {Bounds: []float64{0.001, 0.005}, Buckets: []uint64{4, 0, 2}, Seconds: 0.25},
+		},
 		ConfigReloads: map[string]uint64{"applied": 3, "unchanged": 0, "refused": 1},
 	}
 }
@@ -55,6 +59,12 @@ func points(t testing.TB, all pmetric.Metrics, name string) map[string]float64 {
 		if metrics.At(i).Name() != name {
 			continue
 		}
+		for _, dp := range histogramPoints(metrics.At(i)) {
+			out[attributesText(dp.Attributes())] = float64(dp.Count())
+		}
+		if metrics.At(i).Type() == pmetric.MetricTypeHistogram {
+			continue
+		}
 		dps := metrics.At(i).Sum().DataPoints()
 		for j := range dps.Len() {
 			dp := dps.At(j)
@@ -69,6 +79,17 @@ func points(t testing.TB, all pmetric.Metrics, name string) map[string]float64 {
 		}
 	}
 	return out
+}
+
+// histogramPoints are none of another type of metric.
+func histogramPoints(m pmetric.Metric) []pmetric.HistogramDataPoint {
+	var all []pmetric.HistogramDataPoint
+	if m.Type() == pmetric.MetricTypeHistogram {
+		for _, dp := range m.Histogram().DataPoints().All() {
+			all = append(all, dp)
+		}
+	}
+	return all
 }
 
 func attributesText(m pcommon.Map) string {
@@ -170,7 +191,7 @@ func TestMetricsOfNothing(t *testing.T) {
 	}
 	metrics := all.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
 	for i := range metrics.Len() {
-		if metrics.At(i).Sum().DataPoints().Len() == 0 {
+		if m := metrics.At(i); len(histogramPoints(m)) == 0 && m.Sum().DataPoints().Len() == 0 {
 			t.Errorf("%s is sent without a point", metrics.At(i).Name())
 		}
 	}
@@ -254,6 +275,10 @@ func TestMetricsOfHostileNames(t *testing.T) {
 	})
 	metrics := all.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
 	for i := range metrics.Len() {
+		if metrics.At(i).Type() != pmetric.MetricTypeSum {
+			t.Errorf("%s is sent without a point", metrics.At(i).Name())
+			continue
+		}
 		dps := metrics.At(i).Sum().DataPoints()
 		for j := range dps.Len() {
 			for key, v := range dps.At(j).Attributes().All() {
@@ -293,6 +318,14 @@ func wantTimes(t *testing.T, m *Meter, start, end time.Time) {
 	t.Helper()
 	metrics := m.PData(sampleMapping(t), sampleState()).ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
 	for i := range metrics.Len() {
+		for _, dp := range histogramPoints(metrics.At(i)) {
+			if !dp.StartTimestamp().AsTime().Equal(start) || !dp.Timestamp().AsTime().Equal(end) {
+				t.Errorf("%s from %v to %v", metrics.At(i).Name(), dp.StartTimestamp(), dp.Timestamp())
+			}
+		}
+		if metrics.At(i).Type() == pmetric.MetricTypeHistogram {
+			continue
+		}
 		sum := metrics.At(i).Sum()
 		if sum.AggregationTemporality() != pmetric.AggregationTemporalityCumulative {
 			t.Errorf("%s is %v", metrics.At(i).Name(), sum.AggregationTemporality())

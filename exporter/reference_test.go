@@ -156,7 +156,7 @@ func metricReference() string {
 	var b strings.Builder
 	b.WriteString("| Metric | Instrument | Unit | What it is |\n|---|---|---|---|\n")
 	for _, r := range metricTable {
-		kind := map[instrument]string{counter: "Counter", upDownCounter: "UpDownCounter"}[r.instrument]
+		kind := map[instrument]string{counter: "Counter", upDownCounter: "UpDownCounter", histogram: "Histogram"}[r.instrument]
 		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", r.name, kind, r.unit, r.says)
 	}
 	return b.String()

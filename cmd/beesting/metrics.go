@@ -61,6 +61,10 @@ func (m *metrics) state() (exporter.NodeState, bool) {
 		PlantFailures: make(map[string]uint64, len(s.Failures)),
 		NRIConnected:  s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
 		UnwatchedSeconds: s.UnwatchedSeconds, ConfigReloads: m.loads(),
+		NRIDurations: make(map[string]exporter.Histogram, len(s.Durations)),
+	}
+	for request, h := range s.Durations {
+		m.last.NRIDurations[request] = exporter.Histogram(h)
 	}
 	for reason, n := range s.Failures {
 		m.last.PlantFailures[string(reason)] = n

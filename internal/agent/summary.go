@@ -1,6 +1,10 @@
 package agent
 
-import "maps"
+import (
+	"maps"
+
+	"github.com/beesting-otel/beesting/nri"
+)
 
 // Summary is how the agent fares in numbers: what is counted in a Status, for
 // those who ask often.
@@ -17,9 +21,31 @@ type Summary struct {
 	Connected    bool
 	Reconnects   uint64
 	BlindSeconds float64
+	// Durations are how long the runtime waited for its answers, by request.
+	Durations map[string]Durations
 	// UnwatchedSeconds is as in Status.
 	UnwatchedSeconds float64
 	Events           CoreStats
+}
+
+// Durations is a histogram: Bounds are the upper ones of the buckets, in seconds;
+// the last bucket has none. Seconds is the sum.
+type Durations struct {
+	Bounds  []float64
+	Buckets []uint64
+	Seconds float64
+}
+
+func durationsOf(all map[nri.Request]nri.Histogram) map[string]Durations {
+	var bounds []float64
+	for _, bound := range nri.DurationBounds() {
+		bounds = append(bounds, bound.Seconds())
+	}
+	out := make(map[string]Durations, len(all))
+	for request, h := range all {
+		out[string(request)] = Durations{Bounds: bounds, Buckets: h.Buckets[:], Seconds: h.Seconds}
+	}
+	return out
 }
 
 // Summary returns how the agent fares. Unlike Status it asks the kernel for two
@@ -28,7 +54,7 @@ type Summary struct {
 // also after Run has returned.
 func (a *Agent) Summary() (Summary, error) {
 	n := a.plugin.Status()
-	s := Summary{Armed: a.core.armedTotal(), Connected: n.Connected, Reconnects: n.Reconnects, BlindSeconds: n.BlindSeconds}
+	s := Summary{Armed: a.core.armedTotal(), Connected: n.Connected, Reconnects: n.Reconnects, BlindSeconds: n.BlindSeconds, Durations: durationsOf(n.Durations)}
 	a.failures.mu.Lock()
 	s.Failures = maps.Clone(a.failures.counts)
 	a.failures.mu.Unlock()
