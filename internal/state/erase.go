@@ -58,7 +58,7 @@ func plantedName(rel string) bool {
 		return false
 	}
 	_, err := hex.DecodeString(part[3])
-	return strings.HasPrefix(part[3], unfinished) || err == nil && len(part[3]) == 8
+	return strings.HasPrefix(part[3], Unfinished) || err == nil && len(part[3]) == 8
 }
 
 // Erase removes the state directory at path, whose lock the caller should hold.
