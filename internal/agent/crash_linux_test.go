@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -217,7 +218,11 @@ func crashChild(t *testing.T, dir string) {
 	}
 	tell := func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 	var steps atomic.Int64
+	// The runtime is not killed with the agent, whose writer takes steps on its own.
+	var runtime sync.RWMutex
 	step := func(name string) {
+		runtime.RLock()
+		defer runtime.RUnlock()
 		tell("step %s", name)
 		if steps.Add(1) == last {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -240,10 +245,14 @@ func crashChild(t *testing.T, dir string) {
 	asked := made
 	asked.PID, asked.State = 0, nri.StateCreated
 	adjust := n.agent.Plant(ctx, asked)
+	runtime.Lock()
 	n.mount(&made, adjust.Mounts)
 	has(made)
+	runtime.Unlock()
 	step("before hook")
+	runtime.Lock()
 	n.runHook(n.fake, made, hook.Placed)
+	runtime.Unlock()
 	step("hook has run")
 	n.agent.Created(ctx, made)
 	n.agent.Start(ctx, made)
@@ -255,8 +264,8 @@ func crashChild(t *testing.T, dir string) {
 	_ = n.agent.Plant(ctx, failed) // and the runtime can't make it
 	n.agent.Remove(ctx, failed)
 
-	// A record that is lost, of a token that isn't in the policy any more either, is
-	// the one thing that can't be found out again (package state).
+	// What a hook made is nowhere but in the record and the policy: when both are gone,
+	// nobody can tell (docs/planting.md).
 	until(t, "records on disk", func() bool { return n.agent.state.Stats().Pending == 0 })
 	tell("policy")
 	n.tokens = crashTokens(true)

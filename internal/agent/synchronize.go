@@ -145,7 +145,7 @@ func (a *Agent) collect(ctx context.Context) error {
 		}
 		// One that was being written when it was listed is in use by now: it
 		// was written with the lock held.
-		if !a.used()[file] {
+		if !a.used()[file] && a.takeOut(file) == nil { // it says so itself
 			errs = append(errs, a.state.Remove(file))
 		}
 		a.release()
