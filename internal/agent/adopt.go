@@ -83,7 +83,10 @@ func (a *Agent) keepRecord(c nri.Container, there []planted) {
 		return
 	}
 	r, err := a.state.Record(c.ID)
-	whole := !slices.ContainsFunc(r.Tokens, func(t state.Token) bool { return t.ID == "" || t.Inode == 0 && t.RemovedAt.IsZero() })
+	whole := !slices.ContainsFunc(r.Tokens, func(t state.Token) bool {
+		gone := !slices.ContainsFunc(there, func(p planted) bool { return t.Name == p.token.Name })
+		return t.ID == "" || t.RemovedAt.IsZero() && (t.Inode == 0 || gone)
+	})
 	for _, p := range there {
 		whole = whole && slices.ContainsFunc(r.Tokens, func(t state.Token) bool { return t.Name == p.token.Name && t.RemovedAt.IsZero() })
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -42,6 +43,14 @@ func (f *fakeAttacher) Attach(p live.Process, source *os.File, path string, o li
 		return live.Attached{}, err
 	}
 	f.attached++
+	mounts, err := os.OpenFile(filepath.Join(p.ProcRoot, strconv.Itoa(p.PID), "mountinfo"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return live.Attached{}, err
+	}
+	defer mounts.Close()
+	if _, err := fmt.Fprintf(mounts, "1 1 0:1 %s %s ro - ext4 disk rw\n", name, path); err != nil {
+		return live.Attached{}, err
+	}
 	return live.Attached{Made: []live.Made{{Depth: 3}}}, nil
 }
 

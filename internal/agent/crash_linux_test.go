@@ -15,9 +15,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/agent/sensortest"
@@ -118,6 +120,8 @@ func newCrashNode(t *testing.T, dir string, changed bool, step func(string)) cra
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = n.agent.Close() })
+	// A machine that is busy is no container that hangs.
+	n.agent.looks, n.agent.attaches = newPatience(8, time.Minute), newPatience(8, time.Minute)
 	return crashNode{n, n.hooks()}
 }
 
@@ -217,7 +221,11 @@ func crashChild(t *testing.T, dir string) {
 	}
 	tell := func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 	var steps atomic.Int64
+	// The runtime is not killed with the agent, whose writer takes steps on its own.
+	var runtime sync.RWMutex
 	step := func(name string) {
+		runtime.RLock()
+		defer runtime.RUnlock()
 		tell("step %s", name)
 		if steps.Add(1) == last {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -240,10 +248,14 @@ func crashChild(t *testing.T, dir string) {
 	asked := made
 	asked.PID, asked.State = 0, nri.StateCreated
 	adjust := n.agent.Plant(ctx, asked)
+	runtime.Lock()
 	n.mount(&made, adjust.Mounts)
 	has(made)
+	runtime.Unlock()
 	step("before hook")
+	runtime.Lock()
 	n.runHook(n.fake, made, hook.Placed)
+	runtime.Unlock()
 	step("hook has run")
 	n.agent.Created(ctx, made)
 	n.agent.Start(ctx, made)
@@ -255,8 +267,8 @@ func crashChild(t *testing.T, dir string) {
 	_ = n.agent.Plant(ctx, failed) // and the runtime can't make it
 	n.agent.Remove(ctx, failed)
 
-	// A record that is lost, of a token that isn't in the policy any more either, is
-	// the one thing that can't be found out again (package state).
+	// What a hook made is nowhere but in the record and the policy: when both are gone,
+	// nobody can tell (docs/planting.md).
 	until(t, "records on disk", func() bool { return n.agent.state.Stats().Pending == 0 })
 	tell("policy")
 	n.tokens = crashTokens(true)

@@ -133,8 +133,10 @@ func (a *Agent) plantLive(c nri.Container, token beesting.Token) {
 // left leaves out the mounts of tokens that were taken out while the container ran:
 // the runtime goes on to list them.
 func (a *Agent) left(mounts []nri.Mount) []nri.Mount {
+	used := a.used()
 	return slices.DeleteFunc(slices.Clone(mounts), func(m nri.Mount) bool {
-		return a.state.Owns(m.Source) && inodeAt(m.Source) == (inode{})
+		// One that isn't used is there again, for an agent that was killed then.
+		return a.state.Owns(m.Source) && (inodeAt(m.Source) == (inode{}) || !used[m.Source])
 	})
 }
 

@@ -82,6 +82,30 @@ func TestAttachedAndNotWrittenDown(t *testing.T) {
 	}
 }
 
+// The same of a token that the policy doesn't want any more: nothing but its mount
+// tells of it.
+func TestAttachedAndForgotten(t *testing.T) {
+	n := newNode(t)
+	c := n.running()
+	n.synchronize(c)
+	if err := n.agent.state.RemoveRecord("c1"); err != nil {
+		t.Fatal(err)
+	}
+	n.tokens = nil
+	n.restart()
+	// What can't be taken out stays where it is, and is tried again.
+	n.attacher.refuse = errors.New("busy")
+	n.synchronize(c)
+	if n.content(c, awsToken().Path) == "" || len(n.files()) != 1 || n.reasons()[ReasonLive] != 1 {
+		t.Errorf("files %v, failures %v", n.files(), n.reasons())
+	}
+	n.attacher.refuse = nil
+	n.synchronize(c)
+	if s := n.agent.Status(); n.content(c, awsToken().Path) != "" || len(n.files()) != 0 || s.Armed != 0 {
+		t.Errorf("files %v, status %+v", n.files(), s)
+	}
+}
+
 func TestLiveAtStart(t *testing.T) {
 	n := newNode(t)
 	n.tokens[0].Strategy = beesting.StrategyLive

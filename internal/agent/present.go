@@ -41,6 +41,9 @@ func (a *Agent) present(c nri.Container, expected []planted) []planted {
 			// is expected all the same, the agent was killed before that was written down.
 		case !ok:
 			a.failures.add(c.Container, "", ReasonForeign, fmt.Errorf("mount %s: %s is not a file of this container", m.Destination, m.Source))
+		case !slices.ContainsFunc(expected, func(e planted) bool { return e.file == p.file }) && !a.sees(c, &p):
+			// Taken out, and written again for mounting it anew, as far as which an agent
+			// came. The runtime's list says nothing of either.
 		default:
 			there = append(there, p)
 		}

@@ -39,8 +39,8 @@
 //     (FilePath), so the agent finds out which token it is, says so and writes
 //     the record again. Ids of token and placement are MACs of the same two
 //     names. What is gone is when the token was planted. If the token was also
-//     taken out of the policy meanwhile, nobody knows it any more: its mount is
-//     reported as foreign, and it is not watched.
+//     taken out of the policy meanwhile, nobody knows it any more: the agent takes
+//     its mount out; what a hook made stays in the container, and is not watched.
 //   - kill -9 between the removal of files and the commit that moves the record to
 //     the history: a record of files that are gone, of a container that is gone.
 //     The agent moves it at its next synchronization, with that time.

@@ -1,74 +1,19 @@
 package stealth
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
 	"path"
 	"regexp"
-	"strconv"
 	"strings"
+
+	"github.com/beesting-otel/beesting/internal/proc"
 )
-
-// mount is a line of /proc/PID/mountinfo (proc(5)).
-type mount struct {
-	id      uint64
-	device  string // major:minor
-	root    string // in its file system: what a bind mount shows of its source
-	point   string // in the container
-	options string
-	kind    string // of the file system
-}
-
-const (
-	maxMountLine = 1 << 20 // two paths, escaped, and two pages of options
-	maxMounts    = 100_000 // the kernel's limit (fs.mount-max)
-)
-
-func parseMounts(r io.Reader) ([]mount, error) {
-	var all []mount
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxMountLine)
-	for lines.Scan() && len(all) < maxMounts {
-		before, after, ok := bytes.Cut(lines.Bytes(), []byte(" - "))
-		f, g := strings.Fields(string(before)), strings.Fields(string(after))
-		if !ok || len(f) < 6 || len(g) < 1 {
-			return nil, fmt.Errorf("mountinfo: line %.64q", lines.Bytes())
-		}
-		id, err := strconv.ParseUint(f[0], 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("mountinfo: line %.64q", lines.Bytes())
-		}
-		all = append(all, mount{id: id, device: f[2], root: unescape(f[3]), point: unescape(f[4]), options: f[5], kind: g[0]})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("mountinfo: %w", err)
-	}
-	return all, nil
-}
-
-// unescape undoes what the kernel does with blanks and backslashes (seq_path).
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(c))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
 
 // mountOf finds the mount that is just the token: the last one at its path, as it is
 // on top; or by its id, where links lead to it.
-func mountOf(all []mount, name string, id uint64) *mount {
+func mountOf(all []proc.Mount, name string, id uint64) *proc.Mount {
 	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].point == name || id != 0 && all[i].id == id && path.Base(all[i].point) == path.Base(name) {
+		if all[i].Point == name || id != 0 && all[i].ID == id && path.Base(all[i].Point) == path.Base(name) {
 			return &all[i]
 		}
 	}
@@ -97,45 +42,45 @@ func hint(text string) (word string, found bool) {
 }
 
 // lookMount is what mountinfo tells of a token that is a mount.
-func (r *Report) lookMount(all []mount, m *mount) {
+func (r *Report) lookMount(all []proc.Mount, m *proc.Mount) {
 	if m == nil {
 		return
 	}
-	r.found(Mount, fmt.Sprintf("source %s, %s", m.root, m.kind))
-	if w, ok := hint(m.root); ok {
-		r.found(SourceName, fmt.Sprintf("%q in %s", w, m.root))
+	r.found(Mount, fmt.Sprintf("source %s, %s", m.Root, m.Kind))
+	if w, ok := hint(m.Root); ok {
+		r.found(SourceName, fmt.Sprintf("%q in %s", w, m.Root))
 	}
 	switch {
-	case podTable.MatchString(m.root):
-	case kubeletTable.MatchString(m.root):
-		r.found(SourceOwn, m.root)
+	case podTable.MatchString(m.Root):
+	case kubeletTable.MatchString(m.Root):
+		r.found(SourceOwn, m.Root)
 	default:
-		r.found(SourceForm, m.root)
+		r.found(SourceForm, m.Root)
 	}
 	same := false
 	for i := range all {
 		o := &all[i]
-		if o.device != m.device || o == m || o.root == m.root && o.point == m.point {
+		if o.Device != m.Device || o == m || o.Root == m.Root && o.Point == m.Point {
 			continue
 		}
-		same = same || access(o.options) == access(m.options)
-		if inside := strings.TrimSuffix(o.root, "/") + "/"; strings.HasPrefix(m.root, inside) && o.point != "/" {
-			r.found(SourceSeen, fmt.Sprintf("below %s", o.point))
+		same = same || access(o.Options) == access(m.Options)
+		if inside := strings.TrimSuffix(o.Root, "/") + "/"; strings.HasPrefix(m.Root, inside) && o.Point != "/" {
+			r.found(SourceSeen, fmt.Sprintf("below %s", o.Point))
 		}
 	}
 	if !same {
-		r.found(Options, m.options)
+		r.found(Options, m.Options)
 	}
-	if has(m.options, "ro") && !has(above(all, r.Path).options, "ro") {
-		r.found(ReadOnly, m.options)
+	if has(m.Options, "ro") && !has(above(all, r.Path).Options, "ro") {
+		r.found(ReadOnly, m.Options)
 	}
 }
 
 // above is the mount that a path's directory is on.
-func above(all []mount, name string) mount {
-	var best mount
+func above(all []proc.Mount, name string) proc.Mount {
+	var best proc.Mount
 	for _, m := range all {
-		if m.point != name && strings.HasPrefix(name, strings.TrimSuffix(m.point, "/")+"/") && len(m.point) >= len(best.point) {
+		if m.Point != name && strings.HasPrefix(name, strings.TrimSuffix(m.Point, "/")+"/") && len(m.Point) >= len(best.Point) {
 			best = m
 		}
 	}

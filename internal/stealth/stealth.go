@@ -100,13 +100,13 @@ func (l Looker) look(r *Report) error {
 	if !token.mode.IsRegular() {
 		return fmt.Errorf("not a regular file: %v", token.mode)
 	}
-	mounts, err := l.mounts(r.PID)
+	mounts, err := proc.FS(l.Proc).Mounts(r.PID)
 	if err != nil {
 		return err
 	}
 	m := mountOf(mounts, r.Path, token.mount)
 	r.lookMount(mounts, m)
-	if err := l.lookLocks(r, token, mounts); err != nil {
+	if err := l.lookLocks(r, token, mounts, m); err != nil {
 		return err
 	}
 	l.lookFile(r, token)
@@ -131,20 +131,11 @@ func (l Looker) now() time.Time {
 	return l.Now()
 }
 
-func (l Looker) mounts(pid int) ([]mount, error) {
-	f, err := os.Open(l.path(pid, "mountinfo"))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return parseMounts(f)
-}
-
 // lookLocks looks for the sensor's lock. Those of open file descriptions are shown
 // in every pid namespace, with -1 for the pid (fs/locks.c), so the host's list has
 // what the container's has.
-func (l Looker) lookLocks(r *Report, token file, mounts []mount) error {
-	if slices.ContainsFunc(mounts, func(m mount) bool { return m.point == "/proc/locks" }) {
+func (l Looker) lookLocks(r *Report, token file, mounts []proc.Mount, m *proc.Mount) error {
+	if slices.ContainsFunc(mounts, func(m proc.Mount) bool { return m.Point == "/proc/locks" }) {
 		return nil // masked
 	}
 	f, err := os.Open(filepath.Join(l.Proc, "locks"))
@@ -156,10 +147,17 @@ func (l Looker) lookLocks(r *Report, token file, mounts []mount) error {
 	if err != nil {
 		return err
 	}
-	want := fmt.Sprintf("%02x:%02x:%d", token.major, token.minor, token.ino)
+	want := []string{fmt.Sprintf("%02x:%02x:%d", token.major, token.minor, token.ino)}
+	if m != nil {
+		// The file system's device, which stat doesn't tell on btrfs.
+		var major, minor uint32
+		if _, err := fmt.Sscanf(m.Device, "%d:%d", &major, &minor); err == nil {
+			want = append(want, fmt.Sprintf("%02x:%02x:%d", major, minor, token.ino))
+		}
+	}
 	for line := range strings.Lines(string(all)) {
 		fields := strings.Fields(line)
-		if len(fields) > 5 && slices.Contains(fields, "OFDLCK") && slices.Contains(fields, want) {
+		if len(fields) > 5 && slices.Contains(fields, "OFDLCK") && slices.ContainsFunc(want, func(w string) bool { return slices.Contains(fields, w) }) {
 			r.found(Lock, strings.Join(fields[1:], " "))
 			return nil
 		}
@@ -264,10 +262,10 @@ func (l Looker) user(pid int) (uint32, bool) {
 }
 
 // lookProcess is what is around, whatever the token.
-func (l Looker) lookProcess(r *Report, mounts []mount) {
+func (l Looker) lookProcess(r *Report, mounts []proc.Mount) {
 	for _, m := range mounts {
-		if m.kind == "bpf" {
-			r.found(BPF, m.point)
+		if m.Kind == "bpf" {
+			r.found(BPF, m.Point)
 		}
 	}
 	if f, err := os.Open(l.path(r.PID, "environ")); err == nil {
