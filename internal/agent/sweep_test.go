@@ -120,7 +120,7 @@ func TestSweepWaitsForTheSetUp(t *testing.T) {
 func TestSweeperRuns(t *testing.T) {
 	h := &hierarchy{cgroups: map[string]string{"untold": "/a"}, known: map[string]bool{}}
 	s := h.sweeper()
-	s.times = []time.Duration{time.Millisecond, 2 * time.Millisecond}
+	s.times, s.pause = []time.Duration{time.Millisecond, 2 * time.Millisecond}, time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { s.run(ctx, h.heard); close(done) }()
