@@ -31,7 +31,7 @@ func TestMetricsState(t *testing.T) {
 			Wanted: 4, Armed: 3, Lacking: 1, Failures: map[agent.Reason]uint64{agent.ReasonLate: 2},
 			Connected: true, Reconnects: 5, BlindSeconds: float64(n), UnwatchedSeconds: 8,
 			Durations: map[string]agent.Durations{"create_container": {Bounds: []float64{1}, Buckets: []uint64{1, 2}, Seconds: 9}},
-			Events: agent.CoreStats{Delivered: 9, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7}},
+			Events:    agent.CoreStats{Delivered: 9, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7}},
 		}, err
 	}, func() map[string]uint64 { return map[string]uint64{"refused": 3} })
 	want := exporter.NodeState{
