@@ -12,7 +12,6 @@ import (
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/reload"
 	"github.com/beesting-otel/beesting/internal/state"
-	"github.com/beesting-otel/beesting/nri"
 )
 
 var statusTime = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -56,9 +55,12 @@ func fullStatus() nodeStatus {
 	s.NRI.Connected, s.NRI.RegisteredAt = true, statusTime.Add(-2*time.Minute)
 	s.NRI.Reconnects, s.NRI.BlindSeconds = 1, 1.25
 	s.NRI.Runtime, s.NRI.RuntimeVer = "containerd", "v2.4.2"
-	s.NRI.Durations = map[nri.Request]nri.Histogram{
-		nri.RequestStart:  {Buckets: [15]uint64{0, 4, 0, 0, 0, 0, 1}, Longest: 0.0071},
-		nri.RequestCreate: {Buckets: [15]uint64{2}, Longest: 0.00008},
+	durations := `{"durations": {
+		"start_container":  {"buckets": [0, 4, 0, 0, 0, 0, 1], "longest": 0.0071},
+		"create_container": {"buckets": [2], "longest": 0.00008}
+	}}`
+	if err := json.Unmarshal([]byte(durations), &s.NRI); err != nil {
+		s.Error = err.Error()
 	}
 	s.Sweep = agent.SweepStats{Looks: 6, Resyncs: 2, Found: 1, Unknown: 3, LastError: "too many\x1b"}
 	return s
