@@ -61,7 +61,8 @@ func newNode(h *host, g *group, c config.Config, e *engine) (_ *node, err error)
 	}
 	n.agent, err = agent.New(e.core, agent.Options{
 		StateDir: c.StateDir, FilesDir: c.FilesDir, Select: c.Policy().Selector(e.log.logger()), Log: e.log.logger(), After: e.last,
-		UseHooks: agent.WantHooks(c.Tokens), NRISocket: c.NRI.Socket, PluginName: c.NRI.PluginName, PluginIndex: c.NRI.PluginIndex,
+		UseHooks: agent.WantHooks(c.Tokens), CostlyContent: agent.WantCostlyContent(c.Tokens),
+		NRISocket: c.NRI.Socket, PluginName: c.NRI.PluginName, PluginIndex: c.NRI.PluginIndex,
 		// One runtime that is away for a moment must not end a Collector that
 		// has other things to do as well.
 		Patient: true, Changed: n.connection,

@@ -149,7 +149,8 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 	defer func() { err = errors.Join(err, core.Close()) }()
 	n.agent, err = agent.New(core, agent.Options{
 		StateDir: n.config.StateDir, FilesDir: n.config.FilesDir, Select: n.config.Policy().Selector(n.log), Log: n.log,
-		UseHooks: agent.WantHooks(n.config.Tokens), NRISocket: n.config.NRI.Socket, PluginName: n.config.NRI.PluginName, PluginIndex: n.config.NRI.PluginIndex,
+		UseHooks: agent.WantHooks(n.config.Tokens), CostlyContent: agent.WantCostlyContent(n.config.Tokens),
+		NRISocket: n.config.NRI.Socket, PluginName: n.config.NRI.PluginName, PluginIndex: n.config.NRI.PluginIndex,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -32,16 +33,28 @@ TOUCHES are the kernel's counts. Each touch is REPORTED as an access, COALESCED
 into one (counted in a report of the same process touching on), or LOST, which is
 reported as a gap. EXEMPT touches are by those that the configuration exempts.
 
+With --check it says whether the agent does its work, for probes: the exit code is
+1, with a line for each reason, if there is no agent, it is not registered with the
+container runtime or not ready, records can't be written, or the configuration file
+is refused. Containers that lack tokens count with --max-lacking only, since some
+can never have them.
+
 Only root may ask.`,
 		Example: `  sudo beesting status
+  sudo beesting status --check
   sudo beesting status --json | jq .placements
   sudo beesting status --json | jq '.coverage[] | select(.seen | not)'
   sudo beesting status --socket /run/other/control.sock`,
 		Args: noArgs,
 	}
 	asJSON := jsonFlag(cmd)
+	check := cmd.Flags().Bool("check", false, "say only whether all is well; exit code 1 if not")
+	lacking := cmd.Flags().Duration("max-lacking", 0, "with --check: `TIME` that a container may lack tokens; 0 for ever")
 	socket := a.socketFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *lacking < 0 || *lacking > 0 && !*check {
+			return usageError{errors.New("--max-lacking TIME must not be negative, and goes with --check")}
+		}
 		path, err := socket()
 		if err != nil {
 			return err
@@ -50,12 +63,15 @@ Only root may ask.`,
 		if err := control.Status(cmd.Context(), path, &raw); err != nil {
 			return err
 		}
-		if *asJSON {
+		if *asJSON && !*check {
 			return printJSON(a.stdout, raw)
 		}
 		var s nodeStatus
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return fmt.Errorf("status: %w", err)
+		}
+		if *check {
+			return s.health(time.Now(), *lacking).write(a.stdout, *asJSON)
 		}
 		return s.write(a.stdout, time.Now())
 	}
@@ -97,6 +113,12 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 	}
 	t.row("pinned", s.pinned())
 	t.row("runtime", s.runtime(now))
+	if text := s.answers(); text != "" {
+		t.row("answers", text)
+	}
+	if w := s.Sweep; w.Found+w.Unknown > 0 || w.LastError != "" {
+		t.row("untold", s.untold())
+	}
 	t.row("containers", fmt.Sprintf("%d, %d with tokens, %d lack some", s.Containers, s.Planted, s.Lacking))
 	t.row("tokens", s.tokens())
 	if text := s.records(now); text != "" {
@@ -232,6 +254,27 @@ func (s nodeStatus) runtime(now time.Time) string {
 		state += fmt.Sprintf(", %d reconnects, %.1f s without", n.Reconnects, n.BlindSeconds)
 	}
 	return state
+}
+
+// answers says how long the runtime waited.
+func (s nodeStatus) answers() string {
+	var parts []string
+	for _, request := range slices.Sorted(maps.Keys(s.NRI.Durations)) {
+		h := s.NRI.Durations[request]
+		parts = append(parts, fmt.Sprintf("%s %d, p50 %v, p99 %v", request, h.Count(),
+			h.Quantile(0.5).Round(time.Microsecond), h.Quantile(0.99).Round(time.Microsecond)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// untold is about containers that the runtime has not told of.
+func (s nodeStatus) untold() string {
+	w := s.Sweep
+	text := fmt.Sprintf("%d containers found by their cgroups, %d cgroups are nobody's, %d registrations for it", w.Found, w.Unknown, w.Resyncs)
+	if w.LastError != "" {
+		text += ", last look: " + w.LastError
+	}
+	return text
 }
 
 func lossText(e agent.CoreStats) string {

@@ -44,6 +44,9 @@ type Options struct {
 	// UseHooks has what planting by hooks needs made ready at once. Otherwise it is
 	// when the policy first asks for it, and tokens are mounted until then.
 	UseHooks bool
+	// CostlyContent has contents whose making takes tens of milliseconds prepared
+	// from the start on, not from the first one on.
+	CostlyContent bool
 	// Attacher mounts tokens in containers that run; the kernel if nil.
 	Attacher Attacher
 	// Log takes warnings and errors; none are written if nil.
@@ -178,6 +181,9 @@ func (a *Agent) open(o Options) (err error) {
 	}
 	a.identity = NewIdentity(key)
 	a.maker = content.NewMaker(a.identity.nodeSeed())
+	if o.CostlyContent {
+		a.maker.Expect()
+	}
 	if o.After == nil { // else the watches have stayed
 		a.readGap()
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/beesting-otel/beesting/bpf"
 )
 
-func (p procTree) process(t *testing.T, pid int, comm string, startTicks int, cgroup string) {
+func (p procTree) process(t testing.TB, pid int, comm string, startTicks int, cgroup string) {
 	t.Helper()
 	p.write(t, fmt.Sprintf("%d/stat", pid), fmt.Sprintf("%d (%s) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0\n", pid, comm, startTicks))
 	p.write(t, fmt.Sprintf("%d/comm", pid), comm+"\n")

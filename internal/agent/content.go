@@ -1,12 +1,20 @@
 package agent
 
 import (
+	"slices"
 	"time"
 
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/content"
 	"github.com/beesting-otel/beesting/internal/state"
 )
+
+// WantCostlyContent reports whether the content of one of the tokens takes long to make.
+func WantCostlyContent(tokens []beesting.Token) bool {
+	return slices.ContainsFunc(tokens, func(t beesting.Token) bool {
+		return t.Generate && t.Template == "" && content.Costly(t.Kind)
+	})
+}
 
 // fill puts the token's content into its file, and the time at which it was
 // written: as if it had been there for long.

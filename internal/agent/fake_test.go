@@ -65,14 +65,14 @@ func (m *memory) accesses() []beesting.Access {
 // procTree is a directory that stands for /proc.
 type procTree struct{ dir string }
 
-func newProcTree(t *testing.T) procTree {
+func newProcTree(t testing.TB) procTree {
 	t.Helper()
 	p := procTree{t.TempDir()}
 	p.write(t, "sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n")
 	return p
 }
 
-func (p procTree) write(t *testing.T, name, content string) {
+func (p procTree) write(t testing.TB, name, content string) {
 	t.Helper()
 	name = filepath.Join(p.dir, name)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -96,7 +96,7 @@ type fixture struct {
 	proc   procTree
 }
 
-func newFixture(t *testing.T, edit ...func(*CoreOptions)) *fixture {
+func newFixture(t testing.TB, edit ...func(*CoreOptions)) *fixture {
 	t.Helper()
 	f := &fixture{sensor: sensortest.New(), sink: &memory{}, proc: newProcTree(t)}
 	o := CoreOptions{Sensor: f.sensor, Sink: f.sink, ProcRoot: f.proc.dir, CgroupRoot: t.TempDir(), Clock: stopped(), Exempt: noBinaries()}

@@ -18,7 +18,7 @@ import (
 // which are the same inode under another name as well.
 type testNode struct {
 	*fixture
-	t        *testing.T
+	t        testing.TB
 	stateDir string
 	socket   string
 	tokens   []beesting.Token
@@ -30,7 +30,7 @@ func awsToken() beesting.Token {
 	return beesting.Token{Name: "aws", Kind: "aws-credentials", Path: "/root/.aws/credentials", Content: []byte("secret"), Mode: 0o640}
 }
 
-func newNode(t *testing.T, edit ...func(*CoreOptions)) *testNode {
+func newNode(t testing.TB, edit ...func(*CoreOptions)) *testNode {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "agent-") // short, for the socket
 	if err != nil {

@@ -106,6 +106,8 @@ type UnplantedStatus struct {
 	Wanted        int    `json:"wanted"`
 	Planted       int    `json:"planted"`
 	Why           string `json:"why"`
+	// Since is when it began to lack tokens, or when the agent heard of it.
+	Since time.Time `json:"since"`
 }
 
 // Status returns how the agent fares. It asks the kernel for each placement's
@@ -195,7 +197,7 @@ func (a *Agent) tenantStatus(s *Status) {
 		c := t.container
 		s.Unplanted = append(s.Unplanted, UnplantedStatus{
 			Namespace: c.Pod.Namespace, Pod: c.Pod.Name, ContainerName: c.Name, Container: c.ID,
-			Wanted: t.wanted, Planted: len(t.planted), Why: t.why,
+			Wanted: t.wanted, Planted: len(t.planted), Why: t.why, Since: t.lackedSince,
 		})
 	}
 	slices.SortFunc(s.Unplanted, func(x, y UnplantedStatus) int {

@@ -37,6 +37,9 @@ type Durations struct {
 }
 
 func durationsOf(all map[nri.Request]nri.Histogram) map[string]Durations {
+	if len(all) == 0 {
+		return nil
+	}
 	var bounds []float64
 	for _, bound := range nri.DurationBounds() {
 		bounds = append(bounds, bound.Seconds())

@@ -104,13 +104,11 @@ func TestSweepGivesUp(t *testing.T) {
 func TestSweepWaitsForTheSetUp(t *testing.T) {
 	h := &hierarchy{cgroups: map[string]string{"new": "/a"}, known: map[string]bool{}}
 	s := h.sweeper()
-	s.setUp = 50 * time.Millisecond
-	time.AfterFunc(time.Millisecond, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.known = map[string]bool{"new": true}
+	asked := 0
+	s.sweep(t.Context(), func() map[string]bool {
+		asked++
+		return map[string]bool{"new": asked > 1} // told of between the two looks
 	})
-	s.sweep(t.Context(), h.heard)
 	if h.resyncs != 0 {
 		t.Error("registered for a container that was just being made")
 	}
@@ -120,7 +118,7 @@ func TestSweepWaitsForTheSetUp(t *testing.T) {
 func TestSweeperRuns(t *testing.T) {
 	h := &hierarchy{cgroups: map[string]string{"untold": "/a"}, known: map[string]bool{}}
 	s := h.sweeper()
-	s.times = []time.Duration{time.Millisecond, 2 * time.Millisecond}
+	s.times, s.pause = []time.Duration{time.Millisecond, 2 * time.Millisecond}, time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { s.run(ctx, h.heard); close(done) }()

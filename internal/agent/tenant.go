@@ -19,11 +19,13 @@ type tenant struct {
 	mounts    []nri.Mount
 	user      *nri.User
 	userNS    bool
-	seen      time.Time         // when the runtime last spoke of it
-	wanted    int               // tokens by policy
-	planted   []planted         // replaced, never changed
-	why       string            // why fewer are planted than wanted
-	failed    map[string]string // what was last said of a token that isn't planted
+	seen      time.Time // when the runtime last spoke of it
+	wanted    int       // tokens by policy
+	planted   []planted // replaced, never changed
+	why       string    // why fewer are planted than wanted
+	// lackedSince is zero while it has what is wanted or doesn't run.
+	lackedSince time.Time
+	failed      map[string]string // what was last said of a token that isn't planted
 }
 
 // planted is one token in one container.
@@ -63,7 +65,18 @@ func (a *Agent) note(c nri.Container, at time.Time) (tenant, bool) {
 		t.container, t.state, t.seen = c.Container, c.State, at
 		t.mounts, t.user, t.userNS = c.Mounts, c.User, c.UserNamespace
 	}
+	t.lackedOrNot(a.now())
 	return *t, true
+}
+
+// lackedOrNot is called after each change.
+func (t *tenant) lackedOrNot(now time.Time) {
+	switch {
+	case !t.lacks():
+		t.lackedSince = time.Time{}
+	case t.lackedSince.IsZero():
+		t.lackedSince = now
+	}
 }
 
 func (a *Agent) edit(id string, f func(*tenant)) {
@@ -71,6 +84,7 @@ func (a *Agent) edit(id string, f func(*tenant)) {
 	defer a.mu.Unlock()
 	if t := a.tenants[id]; t != nil {
 		f(t)
+		t.lackedOrNot(a.now())
 	}
 }
 

@@ -39,7 +39,16 @@ func (m *Maker) primeAt(i uint64) (*big.Int, error) {
 	return p.n, p.err
 }
 
-// Warm waits until a key is made whose making takes long, and prepares for the
+// Costly reports whether making a content of the kind takes long until [Maker.Warm]
+// is done.
+func Costly(kind string) bool { return kind == "gcp-service-account" }
+
+// Expect has Warm begin before the first key is made.
+func (m *Maker) Expect() {
+	m.primes.first.Do(func() { close(m.primes.wanted) })
+}
+
+// Warm waits until a key is made whose making takes long, or Expect is called, and prepares for the
 // next ones, which takes some seconds of computing. It returns when that is
 // done, or ctx ends. Without it, keys are made all the same.
 func (m *Maker) Warm(ctx context.Context) {
@@ -58,7 +67,7 @@ func (m *Maker) Warm(ctx context.Context) {
 
 // rsaKey makes an RSA key of 2048 bits of two of the node's primes.
 func (j *job) rsaKey(s *stream) (string, error) {
-	j.maker.primes.first.Do(func() { close(j.maker.primes.wanted) })
+	j.maker.Expect()
 	i := s.below(nodePrimes)
 	k := (i + 1 + s.below(nodePrimes-1)) % nodePrimes // another one
 	p, err := j.maker.primeAt(i)

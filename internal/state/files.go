@@ -54,21 +54,26 @@ func filePath(dir string, f File) string {
 // file of the same container and token is replaced by a new inode.
 func (d *Dir) Write(f File) (string, error) {
 	name := d.FilePath(f)
-	var err error
-	// The directory can be pruned in between, for another container of the pod.
-	for range 10 {
-		if err = os.MkdirAll(filepath.Dir(name), 0o755); err == nil {
-			err = d.write(name, f.Content, fileMode{mode: f.Mode.Perm(), uid: f.UID, gid: f.GID, modTime: f.ModTime})
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
+	made, err := d.temporary(filepath.Dir(name))
+	if err == nil {
+		err = d.finish(made, name, f.Content, fileMode{mode: f.Mode.Perm(), uid: f.UID, gid: f.GID, modTime: f.ModTime})
 	}
 	if err != nil {
 		d.prune(name)
 		return "", fmt.Errorf("token file: %w", err)
 	}
 	return name, nil
+}
+
+// temporary makes an unfinished file in a directory that it makes, too. From then
+// on that isn't empty, and stays.
+func (d *Dir) temporary(dir string) (*os.File, error) {
+	d.dirs.RLock()
+	defer d.dirs.RUnlock()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return os.CreateTemp(dir, Unfinished+"*") // 0600
 }
 
 // Owns reports whether path is where planted files are.
@@ -111,6 +116,8 @@ func (d *Dir) Remove(files ...string) error {
 // prune removes the empty directories above file, up to pods. The first that
 // can't be removed, as a rule because it isn't empty, ends it.
 func (d *Dir) prune(file string) {
+	d.dirs.Lock()
+	defer d.dirs.Unlock()
 	for dir := filepath.Dir(file); d.Owns(dir); dir = filepath.Dir(dir) {
 		if os.Remove(dir) != nil {
 			return

@@ -62,6 +62,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -121,6 +122,9 @@ type Dir struct {
 	records      *records
 	step         func(string)
 	closeTimeout time.Duration
+	// dirs is held for reading while a directory is made that is empty for a
+	// moment, and for writing while empty ones are removed.
+	dirs sync.RWMutex
 }
 
 // Open takes the state directory at path, made if it is missing, and locks it.
@@ -294,11 +298,16 @@ type fileMode struct {
 
 // write puts a whole file in place, or none: under another name first, then
 // renamed. An interrupted one is left in the same directory with a leading dot.
-func (d *Dir) write(name string, content []byte, m fileMode) (err error) {
+func (d *Dir) write(name string, content []byte, m fileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(name), Unfinished+"*") // 0600
 	if err != nil {
 		return err
 	}
+	return d.finish(f, name, content, m)
+}
+
+// finish fills an unfinished file and puts it in place, or removes it.
+func (d *Dir) finish(f *os.File, name string, content []byte, m fileMode) (err error) {
 	d.step("file made")
 	defer func() {
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -230,4 +231,26 @@ func TestRecords(t *testing.T) {
 	if s := open(t, path).Stats(); s.Containers != 0 || s.History != 1 {
 		t.Errorf("after removal: %+v", s)
 	}
+}
+
+// Directories are pruned while another container of the same pod gets its file.
+func TestWriteBesideRemove(t *testing.T) {
+	d := open(t, t.TempDir())
+	var all sync.WaitGroup
+	for _, container := range []string{"c1", "c2"} {
+		all.Go(func() {
+			for range 500 {
+				f := File{PodUID: "uid", ContainerName: "web", ContainerID: container, Token: "aws", Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()}
+				name, err := d.Write(f)
+				if err == nil {
+					_, err = os.Stat(name)
+				}
+				if err = errors.Join(err, d.Remove(name)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
