@@ -16,6 +16,8 @@ type CoreStats struct {
 	Delivered  uint64 `json:"delivered"`
 	Coalesced  uint64 `json:"coalesced"`
 	SinkErrors uint64 `json:"sink_errors"`
+	// Surveyed touches are the runtime's stock-taking and not told, see survey.
+	Surveyed uint64 `json:"surveyed"`
 	// Gaps are touches that the kernel counted and nobody could tell any more,
 	// by cause; the stream says so too.
 	Gaps map[string]uint64 `json:"gaps"`

@@ -62,6 +62,10 @@ func (c *Core) deliver(tell context.Context, e bpf.Event, counted bool) {
 
 // give has the sink take an access.
 func (c *Core) give(tell context.Context, a beesting.Access) bool {
+	if survey(a) {
+		c.count(func(s *CoreStats) { s.Surveyed += a.Count })
+		return true
+	}
 	err := c.sink.Deliver(tell, a)
 	c.mu.Lock()
 	defer c.mu.Unlock()

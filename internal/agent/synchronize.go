@@ -164,7 +164,7 @@ func (a *Agent) recall(container string) {
 	for _, t := range r.Tokens {
 		a.core.recall(beesting.Placement{
 			ID:      a.identity.PlacementID(container, t.Name),
-			Token:   beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path},
+			Token:   beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path, Strategy: t.Strategy},
 			TokenID: a.identity.TokenID(container, t.Name), Container: recordedContainer(r),
 			HostPath: t.File, PlantedAt: t.PlantedAt,
 		})
