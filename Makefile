@@ -149,6 +149,10 @@ LIFECYCLES ?= 1000
 test-lifecycles: ## So many containers come and go in a VM: no access (half an hour on an idle core).
 	@$(STEP) 'test-lifecycles $(KERNEL)' go run ./test/e2e/cmd/e2e -where vm -kernels $(KERNEL) -lifecycles $(LIFECYCLES)
 
+.PHONY: planting-matrix
+planting-matrix: ## Each way to plant in each kind of container; writes docs/planting.md.
+	@$(STEP) 'planting-matrix $(KERNEL)' go run ./test/e2e/cmd/e2e -where vm -kernels $(KERNEL) -run 'TestPlanting/Matrix$$' -update
+
 # Every kernel's results are kept in the cache, so that a run of some kernels
 # updates their part of the table. RUNGS, TIERS, FS and CASES select further.
 CONFORMANCE_KERNELS ?= $(KERNELS) $(if $(filter file,$(origin KERNELS)),arm64/6.12)
@@ -173,6 +177,10 @@ test-conformance: ## The part of it that is quick: one kernel, the best rung, th
 .PHONY: bench
 bench: ## Instructions and memory that watching costs, beside other ways.
 	@$(STEP) 'bench $(BENCH_KERNELS)' go run ./test/bench -kernels "$$(echo $(BENCH_KERNELS) | tr ' ' ,)"
+
+.PHONY: bench-start
+bench-start: ## What tokens add to the start of a container, and the agent's answers.
+	@$(STEP) 'bench-start $(KERNEL)' go run ./test/e2e/cmd/e2e -kernels $(KERNEL) -run TestStartCost
 
 .PHONY: program-sizes
 program-sizes: ## Write the eBPF programs' sizes on KERNELS into docs/program-sizes.md.

@@ -50,6 +50,7 @@ func within[T any](ctx context.Context, p *Plugin, c Container, r Request, f fun
 			p.missed(c, r, got.err)
 			return none, false
 		}
+		p.log.Debug("request of the runtime answered", slog.String("request", string(r)), slog.Duration("took", p.now().Sub(began)))
 		return got.value, true
 	case <-timer.C:
 		p.missed(c, r, ErrLate)

@@ -130,9 +130,10 @@ func (a *Agent) arm(c nri.Container, p planted) (hides error) {
 
 // watch has the sensor watch a planted file.
 func (a *Agent) watch(c nri.Container, p planted, file *os.File) bool {
-	id, container := a.identity.PlacementID(c.ID, p.token.Name), c.Container
+	id, container, token := a.identity.PlacementID(c.ID, p.token.Name), c.Container, p.token
+	token.Strategy = p.strategy // as it came about
 	err := a.core.Arm(beesting.Placement{
-		ID: id, Token: p.token, TokenID: a.identity.TokenID(c.ID, p.token.Name),
+		ID: id, Token: token, TokenID: a.identity.TokenID(c.ID, p.token.Name),
 		Container: &container, HostPath: p.file, PlantedAt: p.at,
 	}, file)
 	if err != nil {

@@ -21,6 +21,8 @@ type CoreStats struct {
 	// Their touches are told later, as repeats or in Gaps. (What it refuses and
 	// the kernel doesn't count is lost: see Lost.)
 	Deferred uint64 `json:"deferred"`
+	// Surveyed touches are the runtime's stock-taking and not told, see survey.
+	Surveyed uint64 `json:"surveyed"`
 	// Gaps are touches that the kernel counted and nobody could tell any more,
 	// by cause; the stream says so too.
 	Gaps map[string]uint64 `json:"gaps"`

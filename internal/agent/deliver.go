@@ -78,6 +78,10 @@ func (c *Core) noteRefused(a beesting.Access, counted bool, err error) {
 
 // give has the sink take an access.
 func (c *Core) give(tell context.Context, a beesting.Access) error {
+	if survey(a) {
+		c.count(func(s *CoreStats) { s.Surveyed += a.Count })
+		return nil
+	}
 	err := c.sink.Deliver(tell, a)
 	c.mu.Lock()
 	defer c.mu.Unlock()

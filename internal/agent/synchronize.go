@@ -53,6 +53,8 @@ func (a *Agent) Synchronize(ctx context.Context, s nri.Snapshot) {
 // adoptCreated arms the tokens of containers that have not been started, once the
 // runtime's own mounts of them are over, which would be told as touches. As a rule
 // Start does that; it does not come if it was sent before this agent was heard of.
+// It will come for a container without a process: containerd makes that, and the
+// mounts, when it is told to start the container (internal/cri/server in 2.4).
 func (a *Agent) adoptCreated(ctx context.Context, received time.Time, containers []nri.Container) bool {
 	if len(containers) == 0 {
 		return true
@@ -66,10 +68,30 @@ func (a *Agent) adoptCreated(ctx context.Context, received time.Time, containers
 		if !a.locks.acquire(ctx, c.ID) {
 			return false
 		}
-		a.adopt(c, received)
+		if c.PID == 0 {
+			c.PID = a.findPID(c.CgroupPath)
+		}
+		if c.PID == 0 {
+			a.expectStart(c, received)
+		} else {
+			a.adopt(c, received)
+		}
 		a.locks.release(c.ID)
 	}
 	return true
+}
+
+// expectStart notes what a container is to have when it is started.
+func (a *Agent) expectStart(c nri.Container, at time.Time) {
+	t, ok := a.note(c, at)
+	if !ok || t.planted != nil {
+		return
+	}
+	expected := a.recorded(c)
+	if expected == nil {
+		expected = a.present(c, nil)
+	}
+	a.edit(c.ID, func(t *tenant) { t.planted = expected })
 }
 
 // dropGone removes the containers that went away while nobody was connected,
@@ -167,7 +189,7 @@ func (a *Agent) recall(container string) {
 	for _, t := range r.Tokens {
 		a.core.recall(beesting.Placement{
 			ID:      a.identity.PlacementID(container, t.Name),
-			Token:   beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path},
+			Token:   beesting.Token{Name: t.Name, Kind: t.Kind, Path: t.Path, Strategy: t.Strategy},
 			TokenID: a.identity.TokenID(container, t.Name), Container: recordedContainer(r),
 			HostPath: t.File, PlantedAt: t.PlantedAt,
 		})

@@ -24,6 +24,9 @@ type pod struct {
 	args     []string
 	mounts   []cri.Mount
 	user     int64
+	readOnly bool // its root file system
+	hostPID  bool
+	hostIDs  uint32 // of its user namespace; none if 0
 }
 
 // box is a running container and its pod.
@@ -58,11 +61,22 @@ func (s *suite) create(t *testing.T, p pod) *box {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	b := s.newBox(p)
+	var err error
+	if b.sandbox, err = s.node.CRI().RunPod(ctx, b.spec); err != nil {
+		t.Fatal(err)
+	}
+	b.id = s.addContainer(ctx, t, b, p)
+	return b
+}
+
+// newBox says what a pod is to be; nothing of it is there yet.
+func (s *suite) newBox(p pod) *box {
 	s.pods++
 	b := &box{
 		spec: cri.Pod{
 			Name: p.name, Namespace: p.ns, Labels: p.labels,
-			UID: p.uid,
+			UID: p.uid, HostPID: p.hostPID, HostIDs: p.hostIDs,
 		},
 		name:  "main",
 		image: p.image,
@@ -73,19 +87,20 @@ func (s *suite) create(t *testing.T, p pod) *box {
 	if b.image == "" {
 		b.image = image.Busybox
 	}
-	var err error
-	if b.sandbox, err = s.node.CRI().RunPod(ctx, b.spec); err != nil {
-		t.Fatal(err)
-	}
-	b.id = s.addContainer(ctx, t, b, p)
 	return b
+}
+
+// container describes the pod's one container.
+func (b *box) container(p pod) cri.Container {
+	return cri.Container{
+		Name: b.name, Image: b.image, Command: p.command, Args: p.args, Mounts: p.mounts, RunAsUser: p.user,
+		ReadOnlyRootFS: p.readOnly,
+	}
 }
 
 func (s *suite) addContainer(ctx context.Context, t *testing.T, b *box, p pod) string {
 	t.Helper()
-	id, err := s.node.CRI().CreateContainer(ctx, b.sandbox, b.spec, cri.Container{
-		Name: b.name, Image: b.image, Command: p.command, Args: p.args, Mounts: p.mounts, RunAsUser: p.user,
-	})
+	id, err := s.node.CRI().CreateContainer(ctx, b.sandbox, b.spec, b.container(p))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +117,19 @@ func (s *suite) run(t *testing.T, p pod) *box {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// tryRun makes and starts a pod, which may fail.
+func (s *suite) tryRun(ctx context.Context, p pod) (*box, error) {
+	b := s.newBox(p)
+	var err error
+	if b.sandbox, err = s.node.CRI().RunPod(ctx, b.spec); err != nil {
+		return b, err
+	}
+	if b.id, err = s.node.CRI().CreateContainer(ctx, b.sandbox, b.spec, b.container(p)); err != nil {
+		return b, err
+	}
+	return b, s.node.CRI().StartContainer(ctx, b.id)
 }
 
 // runForever runs a pod that only sleeps; commands are run in it with exec.

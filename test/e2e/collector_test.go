@@ -98,7 +98,11 @@ func received(ctx context.Context, c *collector.Collector) (map[string]any, erro
 // golden compares v, normalised, with a file of testdata.
 func golden(t *testing.T, name string, v any) {
 	t.Helper()
-	got := pretty(t, normalise(t, v), "") + "\n"
+	goldenText(t, name, pretty(t, normalise(t, v), "")+"\n")
+}
+
+func goldenText(t *testing.T, name, got string) {
+	t.Helper()
 	if *update {
 		fmt.Printf("\n%s%s\n%s%s\n", goldenBegin, name, got, goldenEnd)
 		return

@@ -24,7 +24,8 @@ func (s *suite) agentRestart(t *testing.T) {
 	before := s.expect(t, 1, b.owns)[0].Text("honeytoken.id")
 
 	s.stopAgent(t)
-	gone := s.runForever(t, pod{ns: "shop", name: "missed"})
+	missed := s.runForever(t, pod{ns: "shop", name: "missed"})
+	s.absent(t, missed, awsPath)
 	s.startAgent(t)
 	s.stayedAttached(t)
 
@@ -34,13 +35,35 @@ func (s *suite) agentRestart(t *testing.T) {
 	if id := after[0].Text("honeytoken.id"); id != before {
 		t.Errorf("honeytoken.id is %s after the restart, was %s", id, before)
 	}
-	// A container of the time without an agent has no token; nothing can be
-	// mounted into it later.
-	s.absent(t, gone, awsPath)
-	s.lacking(t, s.agent, gone, 0, "")
+	// A container of the time without an agent has got its tokens by now.
+	s.caughtUp(t, missed)
 	next := s.runForever(t, pod{ns: "shop", name: "next"})
 	s.exec(t, next, "cat", dbPath)
 	s.expect(t, 1, next.owns)
+}
+
+// caughtUp checks that a container whose creation no agent saw has all tokens,
+// mounted while it runs.
+func (s *suite) caughtUp(t *testing.T, b *box) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := s.agent.WaitStatus(ctx, "the tokens of container "+b.spec.Name, func(st agentproc.Status) bool {
+		n := 0
+		for _, p := range st.Placements {
+			if p.Container == b.id && p.Strategy == "live" {
+				n++
+			}
+		}
+		_, lacks := st.Lacks(b.id)
+		return n == tokenCount && !lacks
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.agent.LogTail())
+	}
+	s.exec(t, b, "cat", awsPath)
+	got := s.expect(t, 1, b.owns)
+	s.complete(t, got[0], b, "aws", awsPath, cat(awsPath))
 }
 
 // agentKilled: as after a crash or the OOM killer. What went away meanwhile

@@ -62,10 +62,6 @@ match:
       - {key: tokens, operator: NotIn, values: ["off"]}
 `
 
-// fencePaths lead to the tokens without a symbolic link, which from the host's
-// side would lead elsewhere.
-var fencePaths = [...]string{awsPath, dbPath, "/run/secrets/cloud/token", "/data/vault/key"}
-
 // tokenCount is how many there are.
 const tokenCount = 4
 
@@ -75,10 +71,13 @@ type suite struct {
 	agent  *agentproc.Agent
 	config agentproc.Config
 	// fence is a container whose touches say that all earlier ones are through.
-	fence   *box
-	claimed map[string]bool
-	pods    int
-	marks   int // touches of the fence
+	fence *box
+	// fencePaths lead to its tokens without a symbolic link, which from the host's
+	// side would lead elsewhere.
+	fencePaths []string
+	claimed    map[string]bool
+	pods       int
+	marks      int // touches of the fence
 }
 
 // TestContainerd runs every scenario, in this order, on one containerd.
@@ -158,19 +157,26 @@ func startNode(t *testing.T) *ctd.Node {
 
 func newSuite(t *testing.T) *suite {
 	t.Helper()
+	s := suiteOf(t, tokens)
+	s.fencePaths = []string{awsPath, dbPath, "/run/secrets/cloud/token", "/data/vault/key"}
 	begin := time.Now()
-	node := startNode(t)
-	s := &suite{node: node, claimed: map[string]bool{}, config: agentproc.Config{
-		Binary:    need(t, "beesting", beestingFile),
-		Dir:       filepath.Join(node.Dir(), "agent"),
-		NRISocket: node.NRISocket(),
-		Tokens:    "sensor: {mode: " + *attachMode + "}\n" + tokens,
-	}}
 	s.startAgent(t)
 	t.Cleanup(func() { _ = s.agent.Kill() })
 	t.Logf("agent connected after %.1f s", time.Since(begin).Seconds())
 	s.startFence(t)
 	return s
+}
+
+// suiteOf starts a containerd, and no agent yet.
+func suiteOf(t *testing.T, tokens string) *suite {
+	t.Helper()
+	node := startNode(t)
+	return &suite{node: node, claimed: map[string]bool{}, config: agentproc.Config{
+		Binary:    need(t, "beesting", beestingFile),
+		Dir:       filepath.Join(node.Dir(), "agent"),
+		NRISocket: node.NRISocket(),
+		Tokens:    "sensor: {mode: " + *attachMode + "}\n" + tokens,
+	}}
 }
 
 func (s *suite) startFence(t *testing.T) {
@@ -233,7 +239,7 @@ func (s *suite) barrier(t *testing.T) {
 	for begin := time.Now(); len(got) == 0; {
 		// One token after the other: of one that this process has touched a
 		// moment ago the next touch is told with a second's delay.
-		path := fencePaths[s.marks%len(fencePaths)]
+		path := s.fencePaths[s.marks%len(s.fencePaths)]
 		s.marks++
 		if err := s.fence.openFromHost(path); err != nil {
 			t.Fatal(err)

@@ -1,5 +1,7 @@
 package agentproc
 
+import "slices"
+
 // Status is the part of `beesting status --json` that the scenarios look at.
 // It is spelled out here, not imported: what operators' scripts read must not
 // change without a test noticing.
@@ -10,7 +12,11 @@ type Status struct {
 	Resumed          bool    `json:"resumed"`
 	AwaySeconds      float64 `json:"away_seconds"`
 	UnwatchedSeconds float64 `json:"unwatched_seconds"`
-	NRI              struct {
+	Config           struct {
+		LastError string            `json:"last_error"`
+		Reloads   map[string]uint64 `json:"reloads"`
+	} `json:"config"`
+	NRI struct {
 		Connected  bool   `json:"connected"`
 		Reconnects uint64 `json:"reconnects"`
 	} `json:"nri"`
@@ -20,6 +26,7 @@ type Status struct {
 	Placements    []Placement       `json:"placements"`
 	Lacking       int               `json:"lacking"`
 	Unplanted     []Unplanted       `json:"unplanted"`
+	Failures      []Failure         `json:"failures"`
 	FailureCounts map[string]uint64 `json:"failure_counts"`
 	Events        struct {
 		Delivered    uint64            `json:"delivered"`
@@ -41,8 +48,21 @@ type Unplanted struct {
 // Placement is a watched token.
 type Placement struct {
 	Token     string             `json:"token"`
+	TokenID   string             `json:"token_id"`
+	Path      string             `json:"path"`
 	Container string             `json:"container"`
+	Strategy  string             `json:"strategy"`
+	Reason    string             `json:"strategy_reason"`
+	PlantedAt string             `json:"planted_at"`
 	Kinds     map[string]Touches `json:"kinds"`
+}
+
+// Failure is a token that is not as it should be.
+type Failure struct {
+	Container string `json:"container"`
+	Token     string `json:"token"`
+	Reason    string `json:"reason"`
+	Error     string `json:"error"`
 }
 
 // Touches are what the kernel counted of one kind, and what became of them.
@@ -61,6 +81,28 @@ func (s Status) Touches(container, token, kind string) Touches {
 		}
 	}
 	return Touches{}
+}
+
+// Placement returns what the status says of a container's token; ok is false if
+// it is not watched.
+func (s Status) Placement(container, token string) (p Placement, ok bool) {
+	for _, p := range s.Placements {
+		if p.Container == container && p.Token == token {
+			return p, true
+		}
+	}
+	return Placement{}, false
+}
+
+// WhyNot returns what the status said last of a container's token that is not as
+// it should be; all of it is empty if it said nothing.
+func (s Status) WhyNot(container, token string) Failure {
+	for _, f := range slices.Backward(s.Failures) {
+		if f.Container == container && f.Token == token {
+			return f
+		}
+	}
+	return Failure{}
 }
 
 // Lacks returns what the status says of a container that lacks tokens; ok is

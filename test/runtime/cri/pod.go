@@ -14,6 +14,34 @@ import (
 type Pod struct {
 	Name, Namespace, UID string
 	Labels, Annotations  map[string]string
+	// HostPID shares the node's process ids, too.
+	HostPID bool
+	// HostIDs, if not 0, gives the pod a user namespace: its ids 0 to 65535 are
+	// the node's from HostIDs on.
+	HostIDs uint32
+}
+
+// podIDs is how many ids a pod with a user namespace has, the kubelet's number.
+const podIDs = 65536
+
+// handler names the runtime with id-mapped mounts for a pod that needs them.
+func (p Pod) handler() string {
+	if p.HostIDs != 0 {
+		return "idmap"
+	}
+	return ""
+}
+
+func (p Pod) namespaces() *api.NamespaceOption {
+	o := &api.NamespaceOption{Network: api.NamespaceMode_NODE, Pid: api.NamespaceMode_CONTAINER}
+	if p.HostPID {
+		o.Pid = api.NamespaceMode_NODE
+	}
+	if p.HostIDs != 0 {
+		ids := []*api.IDMapping{{HostId: p.HostIDs, ContainerId: 0, Length: podIDs}}
+		o.UsernsOptions = &api.UserNamespace{Mode: api.NamespaceMode_POD, Uids: ids, Gids: ids}
+	}
+	return o
 }
 
 // Mount is a bind mount of a host path into a container.
@@ -35,7 +63,7 @@ type Container struct {
 
 // RunPod starts a sandbox and returns its id.
 func (c *Client) RunPod(ctx context.Context, p Pod) (string, error) {
-	r, err := c.runtime.RunPodSandbox(ctx, &api.RunPodSandboxRequest{Config: c.sandbox(p)})
+	r, err := c.runtime.RunPodSandbox(ctx, &api.RunPodSandboxRequest{Config: c.sandbox(p), RuntimeHandler: p.handler()})
 	if err != nil {
 		return "", fmt.Errorf("sandbox of pod %s/%s: %w", p.Namespace, p.Name, err)
 	}
@@ -53,10 +81,7 @@ func (c *Client) sandbox(p Pod) *api.PodSandboxConfig {
 		Linux: &api.LinuxPodSandboxConfig{
 			CgroupParent: c.cgroupParent + "/" + PodCgroup(p.UID),
 			SecurityContext: &api.LinuxSandboxSecurityContext{
-				NamespaceOptions: &api.NamespaceOption{
-					Network: api.NamespaceMode_NODE,
-					Pid:     api.NamespaceMode_CONTAINER,
-				},
+				NamespaceOptions: p.namespaces(),
 			},
 		},
 	}
@@ -92,12 +117,9 @@ func (c *Client) CreateContainer(ctx context.Context, sandbox string, p Pod, spe
 		},
 		Linux: &api.LinuxContainerConfig{
 			SecurityContext: &api.LinuxContainerSecurityContext{
-				RunAsUser:      &api.Int64Value{Value: spec.RunAsUser},
-				ReadonlyRootfs: spec.ReadOnlyRootFS,
-				NamespaceOptions: &api.NamespaceOption{
-					Network: api.NamespaceMode_NODE,
-					Pid:     api.NamespaceMode_CONTAINER,
-				},
+				RunAsUser:        &api.Int64Value{Value: spec.RunAsUser},
+				ReadonlyRootfs:   spec.ReadOnlyRootFS,
+				NamespaceOptions: p.namespaces(),
 			},
 		},
 	}

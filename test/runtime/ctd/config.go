@@ -44,6 +44,9 @@ disabled_plugins = [
   socket_path = %[8]q
   plugin_path = %[9]q
   plugin_config_path = %[9]q
+[plugins.'io.containerd.nri.v1.nri'.default_validator]
+  enable = %[14]t
+  reject_oci_hook_adjustment = %[14]t
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = 'overlayfs'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
@@ -63,6 +66,12 @@ disabled_plugins = [
   BinaryName = %[12]q
   Root = %[13]q
   SystemdCgroup = false
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.idmap]
+  runtime_type = 'io.containerd.runc.v2'
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.idmap.options]
+  BinaryName = %[15]q
+  Root = %[13]q
+  SystemdCgroup = false
 `
 
 // layout names what is in a node's directory.
@@ -78,12 +87,12 @@ func (l layout) lock() string            { return l.path("lock") }
 // cgroupParent is where all of the node's containers go, on every hierarchy.
 func (l layout) cgroupParent() string { return "/" + filepath.Base(l.dir) }
 
-func (l layout) writeConfig(runc string, restrictOOM bool) error {
+func (l layout) writeConfig(runc, idmap string, restrictOOM, rejectHooks bool) error {
 	text := fmt.Sprintf(configFile,
 		l.path("root"), l.path("state"), l.path("temp"),
 		l.socket(), l.socket()+".ttrpc", l.path("s"), l.path("opt"),
 		l.nriSocket(), l.path("none"),
-		image.Pause, restrictOOM, runc, l.path("runc"))
+		image.Pause, restrictOOM, runc, l.path("runc"), rejectHooks, idmap)
 	for _, d := range []string{"root", "state", "temp", "s", "opt", "none", "runc"} {
 		if err := os.MkdirAll(l.path(d), 0o711); err != nil {
 			return err

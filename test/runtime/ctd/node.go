@@ -32,7 +32,7 @@ const (
 )
 
 // Bundle is a directory with what a node needs: bin/ (containerd, its shim,
-// ctr, runc) and images.tar.
+// ctr, runc, idmap/runc) and images.tar.
 type Bundle string
 
 func (b Bundle) bin(name string) string { return filepath.Join(string(b), "bin", name) }
@@ -78,15 +78,7 @@ func (n *Node) start(ctx context.Context) error {
 	if n.lock, err = takeLock(n.layout.lock()); err != nil {
 		return err
 	}
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return err
-	}
-	lower, err := mayLowerOOMScore(status)
-	if err != nil {
-		return err
-	}
-	if err := n.writeConfig(n.bundle.bin("runc"), !lower); err != nil {
+	if err := n.configure(false); err != nil {
 		return err
 	}
 	if n.cri, err = cri.Dial(n.socket(), n.cgroupParent()); err != nil {
@@ -96,6 +88,18 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	return n.importImages(ctx)
+}
+
+func (n *Node) configure(rejectHooks bool) error {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	lower, err := mayLowerOOMScore(status)
+	if err != nil {
+		return err
+	}
+	return n.writeConfig(n.bundle.bin("runc"), n.bundle.bin("idmap/runc"), !lower, rejectHooks)
 }
 
 // spawn starts the containerd process and waits until it is ready.
@@ -172,6 +176,28 @@ func (n *Node) Restart(ctx context.Context) error {
 	}
 	if err := n.spawn(ctx); err != nil {
 		return fmt.Errorf("containerd's second start: %w%s", err, n.logTail())
+	}
+	return nil
+}
+
+// RejectHooks has containerd, from its next [Node.Restart] on, refuse every
+// container that an NRI plugin wants OCI hooks for.
+func (n *Node) RejectHooks() error { return n.configure(true) }
+
+// Reboot is what a loss of power leaves of a node, as far as containerd sees it:
+// every process is killed, mounts and cgroups are gone, and so is what lies in
+// /run. What is on the disk stays, and containerd starts again.
+func (n *Node) Reboot(ctx context.Context) error {
+	err := errors.Join(n.killAll(), unmountBelow(n.dir), n.removeCgroups())
+	for _, dir := range []string{"state", "runc", "s"} {
+		err = errors.Join(err, os.RemoveAll(n.path(dir)), os.MkdirAll(n.path(dir), 0o711))
+	}
+	if err != nil {
+		return fmt.Errorf("reboot: %w", err)
+	}
+	<-n.exited
+	if err := n.spawn(ctx); err != nil {
+		return fmt.Errorf("containerd after the reboot: %w%s", err, n.logTail())
 	}
 	return nil
 }

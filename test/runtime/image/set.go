@@ -13,7 +13,7 @@ var applets = []string{
 }
 
 // Set returns the images of the scenarios: the sandbox's pause, a busybox that
-// looks enough like a distribution, and an image with nothing but [First].
+// looks enough like a distribution, and an image with nothing but [First] and pause.
 // The arguments are static executables for arch.
 func Set(arch string, pause, busybox, first []byte) []Image {
 	return []Image{
@@ -27,7 +27,10 @@ func Set(arch string, pause, busybox, first []byte) []Image {
 		},
 		{
 			Name: Scratch, Arch: arch, Entrypoint: []string{"/first"},
-			Files: []File{{Path: "first", Mode: 0o755, Content: first}},
+			Files: []File{
+				{Path: "first", Mode: 0o755, Content: first},
+				{Path: "pause", Mode: 0o755, Content: pause}, // to have first run in, by exec
+			},
 		},
 	}
 }
@@ -49,6 +52,10 @@ func busyboxFiles(busybox []byte) []File {
 		{Path: "opt", Link: "/data"},
 		{Path: "etc/passwd", Mode: 0o644, Content: []byte("root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/:/bin/sh\n")},
 		{Path: "etc/group", Mode: 0o644, Content: []byte("root:x:0:\napp:x:1000:\n")},
+		// For tokens at their paths.
+		{Path: "etc/issue", Mode: 0o644, Content: []byte("the image's own\n")},
+		{Path: "etc/motd", Mode: 0o644, Content: []byte("the image's own\n")},
+		{Path: "etc/networks", Mode: 0o644, Content: []byte("the image's own\n")},
 		{Path: "bin/busybox", Mode: 0o755, Content: busybox},
 	}
 	for _, a := range applets {

@@ -23,6 +23,7 @@ import (
 // content, so it never changes.
 //
 //	bin/containerd, bin/containerd-shim-runc-v2, bin/ctr, bin/runc
+//	bin/idmap/runc  a newer one, see Runc
 //	images.tar   OCI layout of image.Set
 //	sysroot/     shared libraries of runc, where its loader looks for them
 type Bundle string
@@ -48,6 +49,9 @@ func (m *Maker) Bundle(ctx context.Context) (Bundle, error) {
 	}
 	files, err := bundleFiles(ctx, daemons)
 	if err != nil {
+		return "", err
+	}
+	if files["bin/idmap/runc"], err = m.Runc(ctx); err != nil {
 		return "", err
 	}
 	key, err := digest(files, images)

@@ -20,6 +20,11 @@ import (
 // format of this version.
 const containerdVersion = "v2.4.2"
 
+// runcVersion is of the runc that pods with a user namespace get: containerd asks
+// for id-mapped mounts, which Debian 12's runc 1.1 doesn't have. It is the newest
+// that `go install` takes; those after it have replace directives.
+const runcVersion = "v1.3.0"
+
 // waitDelay is how long a command may take to end when it is told to.
 const waitDelay = 5 * time.Second
 
@@ -74,6 +79,28 @@ func (m *Maker) Containerd(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("containerd %s: %w", containerdVersion, err)
 	}
 	return dir, nil
+}
+
+// Runc builds a runc with id-mapped mounts from the module proxy and returns its
+// path. Its first steps in a new namespace are C, and what it has no library for
+// in a guest is left out: seccomp.
+func (m *Maker) Runc(ctx context.Context) (string, error) {
+	dir := filepath.Join(m.cache, "runc", runcVersion+"-"+runtime.GOARCH)
+	if _, err := os.Stat(dir); err == nil {
+		return filepath.Join(dir, "runc"), nil
+	}
+	if err := m.Install(ctx, "gcc", "libc6-dev"); err != nil {
+		return "", err
+	}
+	err := atomically(dir, func(tmp string) error {
+		return m.goTool(ctx, "runc "+runcVersion, []string{"GOBIN=" + tmp, "CGO_ENABLED=1"},
+			"install", "-v", "-ldflags", "-s -w -extldflags -static", "-tags", "netgo osusergo",
+			"github.com/opencontainers/runc@"+runcVersion)
+	})
+	if err != nil {
+		return "", fmt.Errorf("runc %s: %w", runcVersion, err)
+	}
+	return filepath.Join(dir, "runc"), nil
 }
 
 // Build builds commands of this module, static, into dir. Packages are given as

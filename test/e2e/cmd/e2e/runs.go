@@ -32,7 +32,9 @@ const smokeFentry = "TestContainerd/(Parallel200|Churn50)$"
 const (
 	testAgent      = "TestContainerd"
 	testReceiver   = "TestReceiver"
+	testPlanting   = "TestPlanting"
 	testLifecycles = "TestLifecycles"
+	testStart      = "TestStartCost" // no test: runs if asked for
 	receiverSmoke  = "TestReceiver/(Parity|PartialReload)$"
 )
 
@@ -47,9 +49,12 @@ const (
 type testRun struct {
 	place   place.Place
 	mode    string // of the sensor
-	test    string // testAgent, testReceiver or testLifecycles
+	test    string // testAgent, testReceiver, testPlanting or testLifecycles
 	pattern string // as for `go test -run`; all of test if empty
 }
+
+// hasGolden says whether the tests compare anything with golden files.
+func (r testRun) hasGolden() bool { return r.test != testReceiver && r.mode == "auto" }
 
 func (r testRun) name() string {
 	name := r.mode
@@ -58,6 +63,10 @@ func (r testRun) name() string {
 		name = "receiver"
 	case testLifecycles:
 		name = "lifecycles"
+	case testPlanting:
+		name = "planting"
+	case testStart:
+		name = "start cost"
 	}
 	if !r.place.VM {
 		return "here " + name
@@ -65,7 +74,7 @@ func (r testRun) name() string {
 	return r.place.Kernel + " " + name
 }
 
-// plan lists the runs, the longest first. The receiver has the agent's sensor
+// plan lists the runs, about the longest first. The receiver has the agent's sensor
 // and runtime's side in it, so it is not run on every kernel and in every mode.
 func plan(o options) []testRun {
 	full, smokes := split(o.kernels), split(o.smoke)
@@ -77,7 +86,7 @@ func plan(o options) []testRun {
 		return runs
 	}
 	for _, k := range full {
-		runs = append(runs, testRun{inVM(k), "auto", testAgent, ""}, testRun{inVM(k), "auto", testReceiver, ""})
+		runs = append(runs, testRun{inVM(k), "auto", testAgent, ""}, testRun{inVM(k), "auto", testReceiver, ""}, testRun{inVM(k), "auto", testPlanting, ""})
 	}
 	for _, k := range smokes {
 		for _, mode := range modesOf(k, split(o.modes)) {
@@ -89,6 +98,11 @@ func plan(o options) []testRun {
 	}
 	if n := len(smokes); n > 0 && !slices.Contains(full, smokes[n-1]) {
 		runs = append(runs, testRun{inVM(smokes[n-1]), "auto", testReceiver, receiverSmoke})
+	}
+	if o.run != "" {
+		for _, k := range full {
+			runs = append(runs, testRun{inVM(k), "auto", testStart, ""})
+		}
 	}
 	return asked(runs, o.run)
 }
@@ -147,7 +161,7 @@ func split(list string) []string {
 func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options, p *printer) error {
 	var golden goldenFiles
 	j.Stdout, j.Stderr = p.stream(r.name()), p.stream(r.name())
-	if o.update && r.test == testAgent && r.mode == "auto" {
+	if o.update && r.hasGolden() {
 		j.Stdout = io.MultiWriter(j.Stdout, parts.NewLines(golden.line))
 	}
 	j.Timeout = o.limit()
@@ -179,7 +193,7 @@ func (r testRun) commands(o options, bin, bundle string) [][]string {
 	if r.test == testLifecycles {
 		args = append(args, "-lifecycles", strconv.Itoa(o.lifecycles))
 	}
-	if o.update && r.test == testAgent && r.mode == "auto" {
+	if o.update && r.hasGolden() {
 		args = append(args, "-update")
 	}
 	commands := [][]string{args}

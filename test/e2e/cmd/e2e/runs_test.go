@@ -17,16 +17,18 @@ func names(runs []testRun) string {
 
 func TestPlan(t *testing.T) {
 	o := options{kernels: "6.12", smoke: "6.1 6.12 newest", modes: "lsm fentry kprobe"}
-	const all = "6.12 auto, 6.12 receiver, 6.1 lsm, 6.1 fentry, 6.1 kprobe, 6.12 fentry, 6.12 kprobe, " +
+	const all = "6.12 auto, 6.12 receiver, 6.12 planting, 6.1 lsm, 6.1 fentry, 6.1 kprobe, 6.12 fentry, 6.12 kprobe, " +
 		"newest lsm, newest fentry, newest kprobe, newest receiver"
 	if got := names(plan(o)); got != all {
 		t.Errorf("plan: %s\nwant: %s", got, all)
 	}
-	if got := names(onHost(plan(o))); got != "here auto, here fentry, here kprobe, here lsm, here receiver" {
+	if got := names(onHost(plan(o))); got != "here auto, here fentry, here kprobe, here lsm, here planting, here receiver" {
 		t.Errorf("on a host: %s", got)
 	}
 	for pattern, want := range map[string]string{
 		"TestReceiver":         "6.12 receiver, newest receiver",
+		"TestPlanting/Matrix":  "6.12 planting",
+		"TestStartCost":        "6.12 start cost",
 		"TestReceiver/Restart": "6.12 receiver, newest receiver",
 		"Collector":            "",
 		"TestContainerd/Touch": "6.12 auto, 6.1 lsm, 6.1 fentry, 6.1 kprobe, 6.12 fentry, 6.12 kprobe, newest lsm, newest fentry, newest kprobe",
@@ -55,7 +57,7 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	want := []string{
-		"e2e.test", "^TestContainerd$", "ctd.test", "e2e.test", "^TestReceiver$",
+		"e2e.test", "^TestContainerd$", "ctd.test", "e2e.test", "^TestReceiver$", "e2e.test", "^TestPlanting$",
 		"e2e.test", smoke, "e2e.test", smokeFentry, "e2e.test", receiverSmoke,
 	}
 	if !slices.Equal(got, want) {
