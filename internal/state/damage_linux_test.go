@@ -273,8 +273,11 @@ func openDamaged(t *testing.T, b []byte) {
 	for range 2 {
 		d, err := Open(path, Options{MaxHistory: 10, CloseTimeout: time.Minute})
 		must(t, err)
-		_, errFind := d.ByTokenID("b")
-		must(t, errFind)
+		// A free list that names pages in use shows when they have been written to.
+		var damaged *DamagedError
+		if _, err := d.ByTokenID("b"); err != nil && !errors.As(err, &damaged) {
+			t.Errorf("find: %v", err)
+		}
 		for _, c := range append(d.records.containers(), "new") {
 			must(t, d.WriteRecord(planting(c, tokenID("new"))), d.RemoveRecord(c))
 		}
