@@ -170,7 +170,7 @@ func (a *Agent) collect(ctx context.Context) error {
 		// One that was being written when it was listed is in use by now, or claimed.
 		errs = append(errs, a.locks.removeUnused(file, func() bool { return a.used()[file] }, func() error {
 			if a.takeOut(file) != nil {
-				return nil // it says so itself
+				return nil //nolint:nilerr // it says so itself
 			}
 			return a.state.Remove(file)
 		}))
