@@ -30,6 +30,7 @@ package $2
 import _ "$3"
 GO
   [ "${3#"$module"}" = "$3" ] || return 0
+  [[ $3 == *.* ]] || return 0 # the standard library is there
   [ ! -d "foreign/$3" ] || return 0
   mkdir -p "foreign/$3"
   printf 'module %s\n\ngo 1.26.0\n' "$3" >"foreign/$3/go.mod"

@@ -105,8 +105,8 @@ func New(core *Core, o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		core: core, attacher: o.Attacher, log: o.Log, now: o.Now, setUp: setUp,
-		attempts: newAttempts(), looks: newPatience(8, 200*time.Millisecond),
-		attaches: newPatience(8, 400*time.Millisecond), locks: newLocks(),
+		attempts: newAttempts(), looks: newQueue(8, 200*time.Millisecond),
+		attaches: newQueue(8, 400*time.Millisecond), locks: newLocks(),
 		changed: make(chan struct{}, 1), ready: make(chan struct{}),
 		tenants: map[string]*tenant{}, removed: newFIFO[string, struct{}](maxRemoved),
 	}

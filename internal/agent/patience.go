@@ -11,18 +11,26 @@ import "time"
 type patience struct {
 	time   time.Duration
 	places chan struct{}
+	queue  bool // wait for a place, within the time: many come at once
 }
 
 func newPatience(places int, t time.Duration) *patience {
 	return &patience{time: t, places: make(chan struct{}, places)}
 }
 
+// newQueue is for what several containers want at the same time.
+func newQueue(places int, t time.Duration) *patience {
+	p := newPatience(places, t)
+	p.queue = true
+	return p
+}
+
 // await returns f's result, and false if there was none in time.
 func await[T any](p *patience, f func() T) (T, bool) {
 	var none T
-	select {
-	case p.places <- struct{}{}:
-	default:
+	timer := time.NewTimer(p.time)
+	defer timer.Stop()
+	if !p.enter(timer.C) {
 		return none, false
 	}
 	done := make(chan T, 1)
@@ -31,12 +39,28 @@ func await[T any](p *patience, f func() T) (T, bool) {
 		<-p.places
 		done <- v
 	}()
-	timer := time.NewTimer(p.time)
-	defer timer.Stop()
 	select {
 	case v := <-done:
 		return v, true
 	case <-timer.C:
 		return none, false
+	}
+}
+
+// enter takes a place.
+func (p *patience) enter(late <-chan time.Time) bool {
+	select {
+	case p.places <- struct{}{}:
+		return true
+	default:
+	}
+	if !p.queue {
+		return false
+	}
+	select {
+	case p.places <- struct{}{}:
+		return true
+	case <-late:
+		return false
 	}
 }

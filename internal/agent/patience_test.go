@@ -28,3 +28,26 @@ func TestPatience(t *testing.T) {
 		return ok
 	})
 }
+
+func TestQueue(t *testing.T) {
+	p := newQueue(1, time.Minute)
+	done := make(chan bool, 8)
+	for range cap(done) {
+		go func() {
+			_, ok := await(p, func() int { time.Sleep(time.Millisecond); return 7 })
+			done <- ok
+		}()
+	}
+	for range cap(done) {
+		if !<-done {
+			t.Error("one of many was turned away")
+		}
+	}
+	p.time = time.Millisecond
+	release := make(chan struct{})
+	defer close(release)
+	await(p, func() int { <-release; return 7 })
+	if _, ok := await(p, func() int { return 7 }); ok {
+		t.Error("the place of the stuck one was given away")
+	}
+}

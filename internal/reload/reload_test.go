@@ -297,12 +297,12 @@ func TestHangup(t *testing.T) {
 
 func TestPending(t *testing.T) {
 	d := newDesk(t, filepath.Join(t.TempDir(), "f"))
-	d.write(text("second") + "stateDir: /other\nsensor: {mode: kprobe}\nlog: {level: debug}\n")
+	d.write(text("second") + "stateDir: /other\nfilesDir: /files\nsensor: {mode: kprobe}\nlog: {level: debug}\n")
 	r := d.Reload()
-	if fmt.Sprint(r.Pending) != "[stateDir sensor.mode]" || fmt.Sprint(d.Status().Pending) != fmt.Sprint(r.Pending) || d.tokens() != "second" {
+	if fmt.Sprint(r.Pending) != "[stateDir filesDir sensor.mode]" || fmt.Sprint(d.Status().Pending) != fmt.Sprint(r.Pending) || d.tokens() != "second" {
 		t.Errorf("%+v, status %+v", r, d.Status())
 	}
-	if d.logged("wait for a restart") != 1 || d.logged("[stateDir sensor.mode]") != 1 {
+	if d.logged("wait for a restart") != 1 || d.logged("[stateDir filesDir sensor.mode]") != 1 {
 		t.Errorf("log:\n%s", &d.log)
 	}
 	// It is what the agent was started with that counts.
