@@ -111,7 +111,8 @@ func plantingKeys() []key[draft] {
 		}},
 		{entry{
 			name: "overwrite", form: "true or false", def: "false",
-			doc: "Whether the token may hide a file that the image has at its path. If not, the container goes without the token.",
+			doc: "Whether the token may hide a file that the image has at its path. If not, the container goes without the token. " +
+				"A hook never does.",
 		}, func(p *parser, d *draft, n *yaml.Node) { d.Overwrite = p.boolean(n, "token overwrite") }},
 		{entry{
 			name: "watchDirectory", form: "true or false", def: "false",
