@@ -229,7 +229,12 @@ func (s *receiverSuite) waitMetrics(t *testing.T, what string, ok func(collector
 	defer cancel()
 	m, err := s.col.WaitMetrics(ctx, what, ok)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, s.col.Tail())
+		tail, at := s.col.Tail(), s.col.Len()
+		if len(m) == 0 { // it does not even answer: what is it doing?
+			_, _ = s.col.Dump(context.WithoutCancel(t.Context()))
+			tail = s.col.From(at)
+		}
+		t.Fatalf("%v\n%s", err, tail)
 	}
 	return m
 }
