@@ -108,6 +108,9 @@ func (a *Agent) arm(c nri.Container, p planted) (hides error) {
 		return nil // its root can't be looked into
 	}
 	file, err := a.openToken(c, p)
+	if errors.Is(err, errNoLook) {
+		a.lookAgain(c.ID)
+	}
 	if err != nil {
 		a.fail(c.Container, p.token.Name, ReasonStateDir, err)
 		return nil

@@ -85,6 +85,7 @@ type Agent struct {
 	sweep *sweeper
 
 	changed   chan struct{} // holds the word that the policy is another one
+	unsure    chan struct{} // holds the word that again is not empty
 	ready     chan struct{} // closed after the first synchronization
 	readyOnce sync.Once
 
@@ -93,6 +94,7 @@ type Agent struct {
 	mu        sync.Mutex // guards what follows; never held during I/O
 	tenants   map[string]*tenant
 	removed   *fifo[string, struct{}]
+	again     map[string]bool // containers to be looked at again
 	unwatched time.Duration
 }
 
@@ -107,7 +109,7 @@ func New(core *Core, o Options) (*Agent, error) {
 		core: core, attacher: o.Attacher, log: o.Log, now: o.Now, setUp: setUp,
 		attempts: newAttempts(), looks: newQueue(8, 200*time.Millisecond),
 		attaches: newQueue(8, 400*time.Millisecond), locks: newLocks(),
-		changed: make(chan struct{}, 1), ready: make(chan struct{}),
+		changed: make(chan struct{}, 1), unsure: make(chan struct{}, 1), again: map[string]bool{}, ready: make(chan struct{}),
 		tenants: map[string]*tenant{}, removed: newFIFO[string, struct{}](maxRemoved),
 	}
 	a.policy.Store(&o.Select)
@@ -268,24 +270,6 @@ func (a *Agent) SetPolicy(selector func(beesting.Container) []beesting.Token) {
 	select {
 	case a.changed <- struct{}{}:
 	default: // the word is out
-	}
-}
-
-// follow applies the policy whenever it has changed, once the containers that ran
-// before are known.
-func (a *Agent) follow(ctx context.Context) {
-	select {
-	case <-a.ready:
-	case <-ctx.Done():
-		return
-	}
-	for {
-		select {
-		case <-a.changed:
-			a.apply(ctx)
-		case <-ctx.Done():
-			return
-		}
 	}
 }
 

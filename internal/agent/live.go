@@ -105,11 +105,14 @@ func (a *Agent) plantLive(c nri.Container, token beesting.Token) {
 		a.unplant(c, p)
 		return
 	}
-	made, err := a.attach(process, file, token)
+	made, err := a.attach(process, p.file, token)
 	switch {
 	case errors.Is(err, errNoLook):
-		// It may still happen: the file stays, and is found if it does.
+		// It may still happen: the file stays, and so does the watch.
 		a.fail(c.Container, token.Name, ReasonLive, err)
+		p.pending = true
+		a.keep(c, p)
+		a.lookAgain(c.ID)
 		return
 	case err != nil:
 		a.unplant(c, p)
@@ -119,15 +122,20 @@ func (a *Agent) plantLive(c nri.Container, token beesting.Token) {
 		return
 	}
 	p.made = made
-	a.edit(c.ID, func(t *tenant) { t.planted = append(slices.Clip(t.planted), p) })
+	a.keep(c, p)
 	a.succeed(c.ID, token.Name)
-	if t, ok := a.tenant(c.ID); ok {
-		_ = a.save(c.Container, t.planted) // it says so itself
-	}
 	// Nothing is hidden but what may be: Attach has looked.
 	_ = a.surround(c, p, a.identity.PlacementID(c.ID, token.Name), file)
 	a.log.Info("token planted in a container that runs", slog.String("token", token.Name), slog.String("path", token.Path),
 		slog.String("container", c.ID), slog.String("pod", c.Pod.Name), slog.String("namespace", c.Pod.Namespace))
+}
+
+// keep notes a token that its container has.
+func (a *Agent) keep(c nri.Container, p planted) {
+	a.edit(c.ID, func(t *tenant) { t.planted = append(slices.Clip(t.planted), p) })
+	if t, ok := a.tenant(c.ID); ok {
+		_ = a.save(c.Container, t.planted) // it says so itself
+	}
 }
 
 // left leaves out the mounts of tokens that were taken out while the container ran:
@@ -147,14 +155,21 @@ func reasonOf(err error) Reason {
 	return ReasonLive
 }
 
-func (a *Agent) attach(process live.Process, file *os.File, token beesting.Token) ([]live.Made, error) {
+// attach mounts a planted file. It opens it for itself, as it may go on after the
+// time is up.
+func (a *Agent) attach(process live.Process, file string, token beesting.Token) ([]live.Made, error) {
 	type result struct {
 		live.Attached
 		error
 	}
 	options := live.Options{Overwrite: token.Overwrite, Resume: true}
 	r, ok := await(a.attaches, func() result {
-		attached, err := a.attacher.Attach(process, file, token.Path, options)
+		source, err := a.openPlanted(file)
+		if err != nil {
+			return result{error: err}
+		}
+		defer source.Close()
+		attached, err := a.attacher.Attach(process, source, token.Path, options)
 		return result{attached, err}
 	})
 	if !ok {

@@ -231,3 +231,33 @@ func TestUprootRefused(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 }
+
+// A machine can be too slow for an answer in time.
+func TestSlowAnswerIsAskedForAgain(t *testing.T) {
+	n := newNode(t)
+	c := n.running()
+	attached := make(chan struct{})
+	n.agent.attacher = lateAttacher{n.attacher, attached}
+	n.agent.attaches = newQueue(8, time.Millisecond)
+	n.synchronize(c)
+	if s := n.agent.Status(); n.reasons()[ReasonLive] != 1 || s.Lacking != 1 || !n.agent.anyAgain() {
+		t.Fatalf("status %+v", s)
+	}
+	close(attached)
+	until(t, "attached after all", func() bool { return n.content(c, awsToken().Path) == "secret" })
+	n.agent.adoptAgain(t.Context())
+	if s := n.agent.Status(); s.Armed != 1 || s.Lacking != 0 || n.agent.anyAgain() {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// lateAttacher takes its time.
+type lateAttacher struct {
+	*fakeAttacher
+	until <-chan struct{}
+}
+
+func (l lateAttacher) Attach(p live.Process, source *os.File, path string, o live.Options) (live.Attached, error) {
+	<-l.until
+	return l.fakeAttacher.Attach(p, source, path, o)
+}

@@ -99,6 +99,13 @@ func (a *Agent) sees(c nri.Container, p *planted) bool {
 			err = a.look(c, *p, file)
 		}
 	}
+	switch {
+	case errors.Is(err, errNoLook):
+		a.lookAgain(c.ID)
+	case err == nil:
+		p.pending = false
+		a.succeed(c.ID, p.token.Name)
+	}
 	return err == nil || errors.Is(err, errNoLook)
 }
 

@@ -38,6 +38,7 @@ type planted struct {
 	made     []live.Made // in the container, for the file to be mounted
 	spec     string      // see specOf; empty if not known
 	at       time.Time
+	pending  bool // it may not be there: the mount gave no answer in time
 }
 
 // describe is the container as the runtime last described it.
@@ -134,7 +135,17 @@ func (t tenant) running() bool {
 
 // lacks reports whether a container that runs has fewer tokens than the policy
 // wants.
-func (t tenant) lacks() bool { return len(t.planted) < t.wanted && t.running() }
+func (t tenant) lacks() bool { return t.sure() < t.wanted && t.running() }
+
+// sure counts the tokens that are known to be there.
+func (t tenant) sure() (n int) {
+	for _, p := range t.planted {
+		if !p.pending {
+			n++
+		}
+	}
+	return n
+}
 
 // fail records why a container lacks a token. What was said last of the same token
 // in the same container isn't said again: a snapshot of the runtime has every

@@ -20,7 +20,7 @@ type collectorMetrics = collectorproc.Metrics
 // pace is that of the touches made while something is reloaded: less than what
 // two Collectors can take on one emulated processor that others slow down. With
 // more the queue grows, and Shutdown cuts off what it can't deliver in its time.
-const pace = 30 * time.Millisecond
+const pace = 100 * time.Millisecond
 
 // moreTokens is a token that a reload adds.
 const (
