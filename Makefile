@@ -74,8 +74,8 @@ clean: ## Remove what was built in the tree; the cache stays.
 # Limits in seconds for a cold run on two slow cores, with room to spare.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
-	@hack/run-steps.sh lint:1200 verify-generate:300 cross:600 collector:600 \
-	  collector-k8s:900 test-unit:900 test-formats:900 test-collector:600 test-configs:600 fuzz-seeds:600 test-vm:2700 test-conformance:900 \
+	@hack/run-steps.sh lint:1200 verify-generate:900 cross:1200 collector:600 \
+	  collector-k8s:900 test-unit:1500 test-formats:900 test-collector:600 test-configs:600 fuzz-seeds:900 test-vm:3000 test-conformance:900 \
 	  test-vm-harness:600 test-e2e:2700
 
 .PHONY: lint
