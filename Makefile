@@ -26,6 +26,9 @@ export FUZZTIME
 # Packages with tests that need a kernel of ours.
 VM_PACKAGES = $(shell grep -rlE '^//go:build .*\bvmtest\b' --include='*_test.go' . | xargs -rn1 dirname | sort -u)
 
+# Of them, those that need root and real file systems more than a certain kernel.
+VM_ONE_KERNEL = ./internal/hook ./internal/state ./internal/stealth
+
 STEP := hack/step.sh
 
 .PHONY: help
@@ -124,13 +127,14 @@ test-configs: collector collector-k8s ## What the configurations in deploy/otel 
 test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
 ifneq ($(filter $(FULL_KERNELS),$(KERNELS)),)
 	@$(STEP) 'test-vm $(filter $(FULL_KERNELS),$(KERNELS))' go run ./test/vm/cmd/vm test -timeout 20m \
-	  -kernels "$$(echo $(filter $(FULL_KERNELS),$(KERNELS)) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs $(VM_PACKAGES)
+	  -kernels "$$(echo $(filter $(FULL_KERNELS),$(KERNELS)) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs $(filter-out $(VM_ONE_KERNEL),$(VM_PACKAGES))
 endif
 ifneq ($(filter-out $(FULL_KERNELS),$(KERNELS)),)
 	@$(STEP) 'test-vm $(filter-out $(FULL_KERNELS),$(KERNELS)), best mode' go run ./test/vm/cmd/vm test -timeout 20m \
 	  -kernels "$$(echo $(filter-out $(FULL_KERNELS),$(KERNELS)) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs \
 	  -run 'TestEveryProgramLoads|TestSensor/lsm' ./bpf
 endif
+	@$(STEP) 'test-vm $(KERNEL), of no certain kernel' go run ./test/vm/cmd/vm test -timeout 20m -kernels $(KERNEL) $(VM_ONE_KERNEL)
 	@$(STEP) 'test-vm $(KERNEL) lockdown=confidentiality' go run ./test/vm/cmd/vm test -timeout 20m \
 	  -kernels $(KERNEL) -append lockdown=confidentiality -fs ext4 -fs xfs -fs btrfs \
 	  -run 'TestModesOfThisKernel|TestSensor/(lsm|fentry)/(attribution|short|entry|overlay|paths)' ./bpf
