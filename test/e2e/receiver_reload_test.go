@@ -90,7 +90,7 @@ func (s *receiverSuite) fullReload(t *testing.T) {
 	old := s.runForever(t, pod{ns: "shop", name: "old"})
 	s.reload(t, usual(), collectorproc.Full) // what is allocated once is, after this
 	before := s.holds(t)
-	blind := value(t, s.connected(t), metricBlind)
+	blind := blindTime(t, s.connected(t))
 	registered := s.col.Count("registered with the runtime")
 	changed := usual()
 	changed.args, changed.more, changed.queue = "redacted", moreTokens, 20000
@@ -99,7 +99,7 @@ func (s *receiverSuite) fullReload(t *testing.T) {
 	for i, v := range []setting{changed, changed, usual(), usual(), changed} {
 		s.refuseIf(t, i == 2) // what is queued has to go from one receiver to the next
 		m := s.reload(t, v, collectorproc.Full)
-		now := value(t, m, metricBlind)
+		now := blindTime(t, m)
 		if again := s.col.Count("registered with the runtime"); again > registered && now <= blind {
 			t.Errorf("the plugin has registered again, and the blind time is %v s, was %v s", now, blind)
 		}
@@ -127,7 +127,7 @@ func (s *receiverSuite) fullReload(t *testing.T) {
 func (s *receiverSuite) containersMeanwhile(t *testing.T) {
 	const reloads = 5
 	s.noneLacks(t)
-	blind := value(t, s.connected(t), metricBlind)
+	blind := blindTime(t, s.connected(t))
 	b := s.suite.runForever(t, pod{ns: "shop", name: "crowd"})
 	reloaded := make(chan error, 1)
 	go func() {
@@ -157,7 +157,7 @@ func (s *receiverSuite) containersMeanwhile(t *testing.T) {
 			t.Errorf("container %s has no token", id)
 		}
 	}
-	t.Logf("%d containers were started during %d reloads, %.3f s of blind time", len(ids), reloads, value(t, s.connected(t), metricBlind)-blind)
+	t.Logf("%d containers were started during %d reloads, %.3f s of blind time", len(ids), reloads, blindTime(t, s.connected(t))-blind)
 	s.remove(t, b)
 	s.allArrived(t, s.touches(), s.touches())
 }

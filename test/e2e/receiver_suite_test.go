@@ -239,12 +239,12 @@ func (s *receiverSuite) waitMetrics(t *testing.T, what string, ok func(collector
 	return m
 }
 
-// value is a metric that has to be there.
-func value(t *testing.T, m collectorMetrics, name string) float64 {
+// blindTime is for how long the plugin was away from the runtime, in seconds.
+func blindTime(t *testing.T, m collectorMetrics) float64 {
 	t.Helper()
-	v, ok := m.Sum(name)
+	v, ok := m.Sum(metricBlind)
 	if !ok {
-		t.Errorf("no metric %s among %v", name, m.With("otelcol_honeytoken"))
+		t.Errorf("no metric %s among %v", metricBlind, m.With("otelcol_honeytoken"))
 	}
 	return v
 }
