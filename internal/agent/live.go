@@ -194,6 +194,7 @@ func (a *Agent) uproot(c nri.Container, p planted) {
 	})
 	if !ok {
 		err = errNoLook
+		a.lookAgain(c.ID)
 	}
 	if errors.Is(err, live.ErrGone) {
 		return
