@@ -89,6 +89,7 @@ func (s *receiverSuite) backWhileTouched(t *testing.T, touching *touching) {
 func (s *receiverSuite) fullReload(t *testing.T) {
 	old := s.runForever(t, pod{ns: "shop", name: "old"})
 	s.reload(t, usual(), collectorproc.Full) // what is allocated once is, after this
+	s.noneLacks(t)
 	before := s.holds(t)
 	blind := blindTime(t, s.connected(t))
 	registered := s.col.Count("registered with the runtime")
@@ -338,6 +339,7 @@ func (s *receiverSuite) partialReload(t *testing.T) {
 	changed := usual()
 	changed.args, changed.more, changed.queue = "redacted", moreTokens, 20000
 	s.reload(t, changed, collectorproc.Partial)
+	s.noneLacks(t) // the token that was added is in every container
 	before := s.holds(t)
 	s.allArrived(t, s.touches(), s.touches())
 	touching := s.startTouching(t, pace, 0)
@@ -353,6 +355,7 @@ func (s *receiverSuite) partialReload(t *testing.T) {
 	if v, _ := s.connected(t).Sum(metricLost); v != 0 {
 		t.Errorf("%v events lost in the kernel", v)
 	}
+	s.noneLacks(t)
 	s.noMore(t, before)
 	s.touched(t, b, "db", "cat", dbPath)
 	s.touched(t, s.runForever(t, pod{ns: "bank", name: "clerk"}), "extra", "cat", extraPath)
