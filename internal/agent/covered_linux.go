@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/beesting-otel/beesting/internal/live"
 	"github.com/beesting-otel/beesting/internal/proc"
 	"github.com/beesting-otel/beesting/internal/rootfs"
 )
@@ -29,7 +29,7 @@ func bareRoot(fs proc.FS, pid int) (*rootfs.Root, error) {
 		err  error
 	}
 	done := make(chan result, 1)
-	go onSpareThread(func() {
+	go live.OnSpareThread(func() {
 		tree, err := copyRoot(int(ns.Fd()))
 		done <- result{tree, err}
 	})
@@ -39,23 +39,6 @@ func bareRoot(fs proc.FS, pid int) (*rootfs.Root, error) {
 	}
 	defer r.tree.Close()
 	return rootfs.Open(fmt.Sprintf("/proc/self/fd/%d", r.tree.Fd()))
-}
-
-// onSpareThread runs f on a thread that ends with it: nothing else may run where f
-// has gone. The main thread can't end, and /proc/self is its view of the world.
-func onSpareThread(f func()) {
-	runtime.LockOSThread()
-	if unix.Gettid() != unix.Getpid() {
-		f() // never unlocked: the runtime ends the thread with the goroutine
-		return
-	}
-	done := make(chan struct{})
-	go func() { // on another, as this one is taken
-		defer close(done)
-		onSpareThread(f)
-	}()
-	<-done
-	runtime.UnlockOSThread()
 }
 
 // copyRoot leaves the thread in the mount namespace.

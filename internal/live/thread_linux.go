@@ -16,7 +16,7 @@ func (p Process) inside(f func(*view) error) error {
 	}
 	defer v.close()
 	done := make(chan error, 1)
-	go onSpareThread(func() {
+	go OnSpareThread(func() {
 		if err := v.enter(); err != nil {
 			done <- err
 			return
@@ -40,9 +40,9 @@ func (v *view) enter() error {
 	return nil
 }
 
-// onSpareThread runs f on a thread that ends with it: nothing else may run where f
+// OnSpareThread runs f on a thread that ends with it: nothing else may run where f
 // has gone. The main thread can't end, and /proc/self is its view of the world.
-func onSpareThread(f func()) {
+func OnSpareThread(f func()) {
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() {
 		f() // never unlocked: the runtime ends the thread with the goroutine
@@ -51,7 +51,7 @@ func onSpareThread(f func()) {
 	done := make(chan struct{})
 	go func() { // on another, as this one is taken
 		defer close(done)
-		onSpareThread(f)
+		OnSpareThread(f)
 	}()
 	<-done
 	runtime.UnlockOSThread()
@@ -61,7 +61,7 @@ func onSpareThread(f func()) {
 // there, and may be anything in the container.
 func elsewhere(f func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- f() }() // this thread is taken, see onSpareThread
+	go func() { done <- f() }() // this thread is taken, see OnSpareThread
 	return <-done
 }
 
