@@ -97,6 +97,7 @@ func TestDamagedDatabaseIsSetAside(t *testing.T) {
 		"a branch's child outside": edit(func(b []byte) { put.PutUint64(b[branch+headerBytes+8:], 1<<40) }),
 		"a branch's child itself":  edit(func(b []byte) { put.PutUint64(b[branch+headerBytes+8:], uint64(branch/pageSize)) }),
 		"a branch of nothing":      edit(func(b []byte) { put.PutUint16(b[branch+10:], 0) }),
+		"a first key of its own":   edit(func(b []byte) { b[firstChild(b, branch)+headerBytes+8]++ }),
 		"too many elements":        edit(func(b []byte) { put.PutUint16(b[leaf+10:], 0xFFFF) }),
 		"a key outside":            edit(func(b []byte) { put.PutUint32(b[leaf+headerBytes+4:], 1<<31) }),
 		"a key too long":           edit(func(b []byte) { put.PutUint32(b[leaf+headerBytes+8:], 1<<31) }),
@@ -210,6 +211,11 @@ func TestDamagedRecord(t *testing.T) {
 	if s := open(t, path).Stats(); s.Containers != 1 || s.SetAside != "" {
 		t.Errorf("%+v", s)
 	}
+}
+
+// firstChild returns where the first child of a branch begins.
+func firstChild(b []byte, branch int) int {
+	return int(binary.NativeEndian.Uint64(b[branch+headerBytes+8:])) * pageSize
 }
 
 // FuzzOpen: whatever the file holds, the directory opens, works, and opens

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -106,8 +107,10 @@ func (h *history) add(container string, r Record) error {
 	return nil
 }
 
-// shorten removes the oldest, and what is older than a time.
+// shorten removes the oldest, and what is older than a time. On pages that lead
+// in a circle it ends with a DamagedError: each key is above the one before.
 func (h *history) shorten(most int, oldest time.Time) error {
+	var last []byte
 	for {
 		key, value := h.removed.Cursor().First()
 		if key == nil {
@@ -117,8 +120,12 @@ func (h *history) shorten(most int, oldest time.Time) error {
 		if h.placements <= most && !removalTime(key).Before(oldest) {
 			return nil
 		}
+		if bytes.Compare(key, last) <= 0 {
+			return &DamagedError{Err: errors.New("history: the oldest can't be removed")}
+		}
 		// bbolt may move what a cursor gave when the bucket changes.
 		key = bytes.Clone(key)
+		last = key
 		var r Record
 		if err := json.Unmarshal(value, &r); err != nil {
 			r = Record{} // it makes no sense: its index stays without it

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -36,7 +37,8 @@ func eventually(t *testing.T, d *Dir, what string, ok func(Stats) bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(d.Stats()); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not after 20 s: %+v", what, d.Stats())
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%s: not after 20 s: %+v\n%s", what, d.Stats(), stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }

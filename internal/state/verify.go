@@ -151,11 +151,18 @@ func (p *pages) freelist(id uint64) error {
 	return nil
 }
 
-// bounds are what a page's keys lie between: low is the first that may be
-// there, high the first that may not; nil for none.
+// bounds are what a page's keys lie between: low is the first that is there,
+// high the first that may not be; nil for none. bbolt keeps a page's first key
+// in the page above it, finds it there by that key when the page is merged with
+// its neighbour, and where the two differ leaves a pointer to a freed page
+// behind (node.rebalance and node.spill of 1.5.0).
 type bounds struct{ low, high []byte }
 
-func (w bounds) hold(key []byte) bool {
+// hold says whether a key may be the page's element i.
+func (w bounds) hold(i int, key []byte) bool {
+	if i == 0 && w.low != nil && !bytes.Equal(key, w.low) {
+		return false
+	}
 	return len(key) > 0 && bytes.Compare(key, w.low) >= 0 && (w.high == nil || bytes.Compare(key, w.high) < 0)
 }
 
@@ -180,7 +187,7 @@ func (p *pages) tree(id uint64, in bounds, top bool, depth int) error {
 			return fmt.Errorf("page %d: element %d is outside", id, i)
 		}
 		key, _, ok := slice(b, at, u32(b[at:]), u32(b[at+4:]), 0)
-		if !ok || !in.hold(key) || i > 0 && bytes.Compare(keys[i-1], key) >= 0 {
+		if !ok || !in.hold(i, key) || i > 0 && bytes.Compare(keys[i-1], key) >= 0 {
 			return fmt.Errorf("page %d: element %d is outside or out of order", id, i)
 		}
 		children, keys = append(children, u64(b[at+8:])), append(keys, key)
@@ -211,6 +218,9 @@ func slice(b []byte, at int, pos, keyBytes, valueBytes uint32) (key, value []byt
 // leaf looks at a leaf, which is a page, or a part of one for an inline bucket.
 func (p *pages) leaf(id uint64, b []byte, count uint16, in bounds, top bool) error {
 	u32 := binary.NativeEndian.Uint32
+	if count == 0 && in.low != nil {
+		return fmt.Errorf("page %d: empty, but not the only one", id)
+	}
 	var last []byte
 	for i := range int(count) {
 		at := headerBytes + i*elementBytes
@@ -218,7 +228,7 @@ func (p *pages) leaf(id uint64, b []byte, count uint16, in bounds, top bool) err
 			return fmt.Errorf("page %d: element %d is outside", id, i)
 		}
 		key, value, ok := slice(b, at, u32(b[at+4:]), u32(b[at+8:]), u32(b[at+12:]))
-		if !ok || !in.hold(key) || i > 0 && bytes.Compare(last, key) >= 0 {
+		if !ok || !in.hold(i, key) || i > 0 && bytes.Compare(last, key) >= 0 {
 			return fmt.Errorf("page %d: element %d is outside or out of order", id, i)
 		}
 		last = key
