@@ -11,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,8 +22,9 @@ type TestConfig struct {
 	// Guest is the configuration of each boot; its Kernel, Command, Stdout and
 	// Stderr are not used.
 	Guest Config
-	// Kernels to boot, one boot each, one after the other.
-	Kernels []string
+	// Kernels to boot, one boot each, Parallel of them at a time; at least one.
+	Kernels  []string
+	Parallel int
 	// Packages are patterns as the go command knows them.
 	Packages []string
 	// Flags are given to every test program: "-test.run=X".
@@ -33,7 +36,8 @@ type TestConfig struct {
 	SkipOK string
 	// Verbose shows the output of packages that pass, too.
 	Verbose bool
-	// Output receives results as they come, and the output of what failed.
+	// Output receives results as they come, and the output of what failed. Only
+	// one goroutine at a time writes to it.
 	Output io.Writer
 }
 
@@ -121,15 +125,35 @@ func TestPackages(ctx context.Context, cfg TestConfig) (TestReport, error) {
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		return TestReport{}, err
 	}
-	var report TestReport
-	for _, kernel := range cfg.Kernels {
+	cfg.Output = &lockedWriter{w: cfg.Output}
+	results := make([][]TestResult, len(cfg.Kernels))
+	turn := make(chan struct{}, max(1, cfg.Parallel))
+	var runs sync.WaitGroup
+	for i, kernel := range cfg.Kernels {
 		run := &testRun{cfg: cfg, kernel: kernel, programs: programs, empty: empty}
 		if cfg.SkipOK != "" {
 			run.skipOK = skipOK
 		}
-		report.Results = append(report.Results, run.boot(ctx)...)
+		turn <- struct{}{}
+		runs.Go(func() {
+			defer func() { <-turn }()
+			results[i] = run.boot(ctx)
+		})
 	}
-	return report, nil
+	runs.Wait()
+	return TestReport{Results: slices.Concat(results...)}, nil
+}
+
+// lockedWriter keeps what several goroutines write apart.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }
 
 // compileTests builds a test program for each package that has tests.
@@ -239,10 +263,10 @@ func (t *testRun) jobDone(i int, r Result) {
 		res.Problem = t.badSkips(res.Skipped)
 	}
 	res.OK = res.Problem == ""
-	if !res.OK || t.cfg.Verbose {
-		fmt.Fprint(t.cfg.Output, text)
+	if res.OK && !t.cfg.Verbose {
+		text = ""
 	}
-	fmt.Fprintln(t.cfg.Output, res)
+	fmt.Fprintf(t.cfg.Output, "%s%v\n", text, res)
 	t.results = append(t.results, res)
 }
 
@@ -261,9 +285,8 @@ func (t *testRun) badSkips(skipped []string) string {
 
 // guestDied blames the package that was running and all that come after it.
 func (t *testRun) guestDied(err error) {
-	fmt.Fprint(t.cfg.Output, t.buf.String())
+	fmt.Fprintf(t.cfg.Output, "%s%v\n", t.buf.String(), err)
 	t.buf.Reset()
-	fmt.Fprintln(t.cfg.Output, err)
 	for i := len(t.results); i < len(t.programs); i++ {
 		problem := "the guest died before its turn"
 		if i == len(t.results) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -141,6 +142,7 @@ func test(ctx context.Context, args []string) (int, error) {
 	}
 	fs, cfg := guestFlags("test")
 	list := fs.String("kernels", strings.Join(vm.Kernels[:], ","), "`kernels` to test on, separated by commas")
+	parallel := fs.Int("j", runtime.NumCPU(), "how many kernels run at a time")
 	run := fs.String("run", "", "only run tests that match `regexp`")
 	tags := fs.String("tags", "", "further build `tags`; vmtest is always set")
 	skipOK := fs.String("skip-ok", "", "tests that match `regexp` may skip themselves")
@@ -151,7 +153,7 @@ func test(ctx context.Context, args []string) (int, error) {
 	}
 	start := time.Now()
 	report, err := vm.TestPackages(ctx, vm.TestConfig{
-		Guest: *cfg, Kernels: strings.Split(*list, ","), Packages: fs.Args(),
+		Guest: *cfg, Kernels: strings.Split(*list, ","), Parallel: *parallel, Packages: fs.Args(),
 		Flags: testFlags, Tags: *tags, SkipOK: *skipOK, Verbose: *verbose, Output: os.Stdout,
 	})
 	if err != nil {
