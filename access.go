@@ -194,8 +194,8 @@ type Process struct {
 	// Capabilities is the effective set, a bit for each CAP_*.
 	Capabilities uint64
 	Namespaces   Namespaces
-	// Ancestors are the parent, its parent and so on, up to the entry process
-	// and at most MaxAncestors.
+	// Ancestors are the parent, its parent and so on, up to the one that the entry
+	// process came from, outside of its cgroup, and at most MaxAncestors.
 	Ancestors []Ancestor
 }
 

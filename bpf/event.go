@@ -135,8 +135,8 @@ type Event struct {
 	Capabilities uint64
 	// The inode numbers of the namespaces.
 	MountNS, PIDNS, NetNS, UserNS, CgroupNS uint32
-	// Ancestors are the parent, its parent and so on up to EntryPID, at most
-	// MaxAncestors.
+	// Ancestors are the parent, its parent and so on up to the parent of EntryPID,
+	// at most MaxAncestors.
 	Ancestors []Ancestor
 }
 

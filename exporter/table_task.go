@@ -17,7 +17,7 @@ var taskRows = []row{
 		"the working directory, as the process sees it",
 		func(f *facts) attribute.Value { return text(f.access.Process.WorkingDirectory) }},
 	{"honeytoken.process.ancestors", onBoth,
-		"the parent, its parent and so on up to the entry process, at most 8: each as process id, time of the start and name (`comm`), with a space in between; the name is all of the rest, and for the process to choose",
+		"the parent, its parent and so on up to the one that the entry process came from (the runtime's shim, say), at most 8: each as process id, time of the start and name (`comm`), with a space in between; the name is all of the rest, and for the process to choose",
 		func(f *facts) attribute.Value { return texts(ancestors(f.access.Process.Ancestors)) }},
 	{"honeytoken.process.capabilities", onBoth,
 		"the effective capabilities, by their names in capabilities(7); left out when there are none",

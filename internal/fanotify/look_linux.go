@@ -90,7 +90,7 @@ func (y *eye) ancestors(e *bpf.Event, t task) {
 		if group, ok := y.proc.cgroup(next); !ok || group != home {
 			inside = false
 		}
-		if len(e.Ancestors) < bpf.MaxAncestors && (inside || len(e.Ancestors) == 0) {
+		if len(e.Ancestors) < bpf.MaxAncestors {
 			e.Ancestors = append(e.Ancestors, bpf.Ancestor{PID: next, StartTime: s.start, Comm: s.comm})
 		}
 		if !inside {
