@@ -11,6 +11,17 @@ import (
 // the kernel only counted come later. It returns
 // ctx's error if that is over before, as it will be without a Run.
 func (c *Core) Sync(ctx context.Context) error {
+	// The buffer may have been found empty, for another Sync, before this one began
+	// and be told of after. Not so the second time.
+	for range 2 {
+		if err := c.syncOnce(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Core) syncOnce(ctx context.Context) error {
 	through := make(chan struct{})
 	c.mu.Lock()
 	c.syncs = append(c.syncs, through)

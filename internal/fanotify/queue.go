@@ -15,9 +15,10 @@ type queue struct {
 	ready  *sync.Cond
 	most   int
 	events []bpf.Event
-	// flushes are how many events were there at each Flush that is not answered.
-	flushes []int
-	end     error
+	// behind is how many of the events were there at the last Flush, plus one; 0 when
+	// none waits for its answer.
+	behind int
+	end    error
 }
 
 func newQueue(most int) *queue {
@@ -42,11 +43,12 @@ func (q *queue) push(e bpf.Event, first bool) bool {
 	return true
 }
 
-// flush makes pull return bpf.ErrFlushed after the events that are there now.
+// flush makes pull return bpf.ErrFlushed after the events that are there now,
+// once for all that wait, as the ring of the eBPF sensor does.
 func (q *queue) flush() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.flushes = append(q.flushes, len(q.events))
+	q.behind = len(q.events) + 1
 	q.ready.Signal()
 }
 
@@ -57,8 +59,8 @@ func (q *queue) pull() (bpf.Event, error) {
 	defer q.mu.Unlock()
 	for {
 		switch {
-		case len(q.flushes) > 0 && q.flushes[0] == 0:
-			q.flushes = q.flushes[1:]
+		case q.behind == 1:
+			q.behind = 0
 			return bpf.Event{}, bpf.ErrFlushed
 		case errors.Is(q.end, os.ErrClosed):
 			return bpf.Event{}, q.end
@@ -66,9 +68,7 @@ func (q *queue) pull() (bpf.Event, error) {
 			e := q.events[0]
 			q.events[0] = bpf.Event{}
 			q.events = q.events[1:]
-			for i := range q.flushes {
-				q.flushes[i]--
-			}
+			q.behind = max(q.behind-1, 0)
 			return e, nil
 		case q.end != nil:
 			return bpf.Event{}, q.end
