@@ -3,12 +3,10 @@ package vm
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -84,6 +82,8 @@ func (r TestResult) String() string {
 // testProgram is a compiled test of one package.
 type testProgram struct {
 	pkg, dir, host string
+	// run matches the names of its tests that need a guest.
+	run string
 }
 
 // guestDir is where the package's directory lies in the guest; tests find their
@@ -104,7 +104,9 @@ func BuildFor(ctx context.Context, goarch, out, pkg string) error {
 }
 
 // TestPackages compiles the tests of packages with the build tag vmtest and runs
-// them in each kernel, all of them in one boot. A guest that dies is a failure
+// them in each kernel, all of them in one boot. Where a package has files for that
+// tag, only the tests in these are run, unless Flags choose: the others are no
+// different on the machine that this runs on. A guest that dies is a failure
 // of the package it was in and of those that didn't get their turn; the error is
 // about what comes before: packages that don't compile.
 func TestPackages(ctx context.Context, cfg TestConfig) (TestReport, error) {
@@ -163,28 +165,27 @@ func compileTests(ctx context.Context, cfg TestConfig, tmp string) ([]testProgra
 		return nil, err
 	}
 	tags := "-tags=" + strings.Trim("vmtest,"+cfg.Tags, ",")
-	list := exec.CommandContext(ctx, "go", append([]string{"list", tags, "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles"}, cfg.Packages...)...)
-	list.Env = append(os.Environ(), "CGO_ENABLED=0")
-	raw, err := output(list)
+	packages, err := listTests(ctx, tags, cfg.Packages)
 	if err != nil {
 		return nil, err
 	}
+	without, err := listTests(ctx, "-tags="+cfg.Tags, cfg.Packages)
+	if err != nil {
+		return nil, err
+	}
+	chosen := slices.ContainsFunc(cfg.Flags, func(f string) bool { return strings.HasPrefix(f, "-test.run") })
 	var programs []testProgram
-	for dec := json.NewDecoder(bytes.NewReader(raw)); ; {
-		var p struct {
-			ImportPath, Dir           string
-			TestGoFiles, XTestGoFiles []string
-		}
-		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("go list: %w", err)
-		}
-		if len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
+	for i, p := range packages {
+		if len(p.files()) == 0 {
 			fmt.Fprintf(cfg.Output, "     %s has no tests\n", p.ImportPath)
 			continue
 		}
 		prog := testProgram{pkg: p.ImportPath, dir: p.Dir, host: filepath.Join(tmp, fmt.Sprintf("%d.test", len(programs)))}
+		if !chosen {
+			if prog.run, err = p.pattern(without[i]); err != nil {
+				return nil, err
+			}
+		}
 		if err := goBuild(ctx, a, p.ImportPath, "test", "-c", tags, "-o", prog.host, p.ImportPath); err != nil {
 			return nil, err
 		}
@@ -226,6 +227,9 @@ func (t *testRun) boot(ctx context.Context) []TestResult {
 			files[p.guestDir()+"/.keep"] = t.empty
 		}
 		args := append([]string{program, "-test.v", "-test.count=1"}, t.cfg.Flags...)
+		if p.run != "" {
+			args = append(args, "-test.run="+p.run)
+		}
 		jobs = append(jobs, Job{Args: args, Env: guest.Env, Dir: p.guestDir()})
 	}
 	guest.Files = files
