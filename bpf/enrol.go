@@ -65,22 +65,26 @@ func (s *Sensor) enrolOnce(f *os.File, request lsmEnrolment) (*os.File, lsmEnrol
 func (s *Sensor) sweep(placement uint64) error {
 	var key uint64
 	var w lsmWatch
-	stale := map[uint64][2]uint32{}
+	stale := map[uint64]lsmWatch{}
 	all := s.coll.Maps["watches"].Iterate()
 	for all.Next(&key, &w) {
 		if w.Placement == placement {
-			stale[key] = [2]uint32{w.Slot, w.SecondSlot}
+			stale[key] = w
 		}
 	}
 	errs := []error{all.Err()}
-	for key, slots := range stale {
-		if err := s.coll.Maps["watches"].Delete(key); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		errs = append(errs, s.clearSlot(slots[0]), s.clearSlot(slots[1]))
+	for key, w := range stale {
+		errs = append(errs, s.drop(key, w))
 	}
 	return errors.Join(errs...)
+}
+
+// drop takes one inode out of the map and the filter.
+func (s *Sensor) drop(key uint64, w lsmWatch) error {
+	if err := s.coll.Maps["watches"].Delete(key); err != nil {
+		return err
+	}
+	return errors.Join(s.clearSlot(w.Slot), s.clearSlot(w.SecondSlot))
 }
 
 // clearSlot takes one inode out of the filter, as watch_remove in watch.h does.

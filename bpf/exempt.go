@@ -27,6 +27,11 @@ func (s *Sensor) Exempt(f *os.File, a Actor) (*Watch, error) {
 	if err := s.add(w, f, uint32(a)); err != nil {
 		return nil, fmt.Errorf("exempt %s: %w", f.Name(), err)
 	}
+	if len(s.earlier.binaries) > 0 {
+		if err := s.replaceEarlier(w, a); err != nil {
+			return nil, fmt.Errorf("exempt %s: %w", f.Name(), err)
+		}
+	}
 	s.watches[w] = struct{}{}
 	return w, nil
 }
@@ -36,34 +41,104 @@ func (s *Sensor) Exempt(f *os.File, a Actor) (*Watch, error) {
 // directory. 64 at most; until the sensor is closed, with Options.Pin until
 // another one takes over.
 func (s *Sensor) ExemptCgroup(id uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.coll.Maps["exempt_cgroups"].Put(id, uint32(1)); err != nil {
 		return fmt.Errorf("exempt cgroup %d: %w", id, err)
 	}
+	delete(s.earlier.cgroups, id)
 	return nil
 }
 
-// forgetSettings drops what an earlier process was configured with: whom it
-// exempted, which names it wanted symbolic links to told of.
-func (s *Sensor) forgetSettings() error {
+// earlier is what another process left in the maps of whom it exempted, less
+// what this one has set anew: the runtime looks through its containers' files
+// at any time, and is to be recognised all the while.
+type earlier struct {
+	binaries map[uint64]lsmWatch // by key in watches
+	cgroups  map[uint64]struct{}
+}
+
+// takeOverSettings notes whom an earlier process exempted, and drops which names
+// it wanted symbolic links to told of.
+func (s *Sensor) takeOverSettings() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	errs := []error{s.sweep(0)} // an actor's binary is watched for no placement
-	for _, name := range []string{"exempt_cgroups", "names"} {
-		m := s.coll.Maps[name]
-		var stale [][]byte
-		var key, value []byte
-		all := m.Iterate()
-		for all.Next(&key, &value) {
-			stale = append(stale, bytes.Clone(key))
+	s.earlier = earlier{binaries: map[uint64]lsmWatch{}, cgroups: map[uint64]struct{}{}}
+	var key uint64
+	var w lsmWatch
+	watches := s.coll.Maps["watches"].Iterate()
+	for watches.Next(&key, &w) {
+		if w.Placement == 0 { // an actor's binary
+			s.earlier.binaries[key] = w
 		}
-		errs = append(errs, all.Err())
-		for _, key := range stale {
-			errs = append(errs, m.Delete(key))
-		}
+	}
+	var one uint32
+	cgroups := s.coll.Maps["exempt_cgroups"].Iterate()
+	for cgroups.Next(&key, &one) {
+		s.earlier.cgroups[key] = struct{}{}
+	}
+	m := s.coll.Maps["names"]
+	var stale [][]byte
+	var name, value []byte
+	names := m.Iterate()
+	for names.Next(&name, &value) {
+		stale = append(stale, bytes.Clone(name))
+	}
+	errs := []error{watches.Err(), cgroups.Err(), names.Err()}
+	for _, name := range stale {
+		errs = append(errs, m.Delete(name))
 	}
 	errs = append(errs, s.countNames())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("earlier settings: %w", err)
+	}
+	return nil
+}
+
+// replaceEarlier puts the binary of w in anew: an entry of an earlier process may
+// be of another actor, and is not to be forgotten any more.
+func (s *Sensor) replaceEarlier(w *Watch, a Actor) error {
+	again, result, err := s.enrol(w.pin, lsmEnrolment{Op: enrolRemove})
+	if err != nil {
+		return err
+	}
+	if err := again.Close(); err != nil {
+		return err
+	}
+	if result.Done == 0 {
+		return ErrHookSilent // the file stays open, see Watch.Close
+	}
+	for key := range s.earlier.binaries {
+		var was lsmWatch
+		err := s.coll.Maps["watches"].Lookup(key, &was)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			delete(s.earlier.binaries, key)
+		} else if err != nil {
+			return err
+		}
+	}
+	pin := w.pin
+	return errors.Join(s.add(w, pin, uint32(a)), pin.Close())
+}
+
+// ForgetEarlier ends what an earlier process exempted and this one has not, since
+// Open took over what that had pinned. Until then it goes on.
+func (s *Sensor) ForgetEarlier() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.checkOpen(); err != nil {
+		return fmt.Errorf("earlier exemptions: %w", err)
+	}
+	var errs []error
+	for key, w := range s.earlier.binaries {
+		errs = append(errs, s.drop(key, w))
+	}
+	for id := range s.earlier.cgroups {
+		errs = append(errs, s.coll.Maps["exempt_cgroups"].Delete(id))
+	}
+	s.earlier = earlier{}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("earlier exemptions: %w", err)
 	}
 	return nil
 }

@@ -167,7 +167,7 @@ func (s *Sensor) activate(left *leftover) error {
 		return err
 	}
 	if s.resumed != nil {
-		if err := s.forgetSettings(); err != nil {
+		if err := s.takeOverSettings(); err != nil {
 			return err
 		}
 	}

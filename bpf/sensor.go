@@ -44,6 +44,7 @@ type Sensor struct {
 	watches     map[*Watch]struct{}
 	byPlacement map[uint64]*Watch
 	names       map[string]int // how many want symbolic links to a name told
+	earlier     earlier
 }
 
 // Mode returns the mode the sensor is attached in.

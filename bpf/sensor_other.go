@@ -71,6 +71,9 @@ func (*Sensor) Exempt(*os.File, Actor) (*Watch, error) { return nil, ErrUnsuppor
 // ExemptCgroup returns ErrUnsupported.
 func (*Sensor) ExemptCgroup(uint64) error { return ErrUnsupported }
 
+// ForgetEarlier returns ErrUnsupported.
+func (*Sensor) ForgetEarlier() error { return ErrUnsupported }
+
 // WatchName returns ErrUnsupported.
 func (*Sensor) WatchName(string) error { return ErrUnsupported }
 

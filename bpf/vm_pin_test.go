@@ -84,7 +84,15 @@ func testPinned(t *testing.T, mode Mode) {
 	if e := one(t, first); e.Actor != ActorRuntime {
 		t.Errorf("actor %d", e.Actor)
 	}
-	_ = exempt // not closed: the next sensor has to forget it
+	tool, err := os.Open(token(t, publicDir(t, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tool.Close()
+	if _, err := first.Exempt(tool, ActorAllowed); err != nil {
+		t.Fatal(err)
+	}
+	_ = exempt // not closed: the next sensor goes on with it
 	if err := first.SetAccount(3, Account{Delivered: [Kinds]uint64{KindOpen: 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -107,13 +115,36 @@ func testPinned(t *testing.T, mode Mode) {
 		t.Errorf("touch while away: %+v", e)
 	}
 	watch(t, second, path, 3)
-	touch(t, path, nil)
-	if e := one(t, second); e.Actor != 0 {
-		t.Errorf("actor %d is of the first sensor's settings", e.Actor)
+	actor := func(when string, want Actor) {
+		t.Helper()
+		touch(t, path, nil)
+		if e := one(t, second); e.Actor != want {
+			t.Errorf("%s: actor %d, want %d", when, e.Actor, want)
+		}
 	}
+	actor("taken over", ActorRuntime)
+	kubelet, err := second.Exempt(self, ActorKubelet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	actor("exempt anew", ActorKubelet)
+	if _, err := second.Watch(tool, 4); !errors.As(err, new(*WatchedError)) {
+		t.Errorf("watch what is exempt still: %v", err)
+	}
+	if err := second.ForgetEarlier(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Watch(tool, 4); err != nil {
+		t.Errorf("watch what is exempt no more: %v", err)
+	}
+	actor("what is earlier forgotten", ActorKubelet)
+	if err := kubelet.Close(); err != nil {
+		t.Fatal(err)
+	}
+	actor("exempt no more", 0)
 	c, err := second.Count(3)
 	a, errA := second.Account(3)
-	if err != nil || errA != nil || c.Seen[KindOpen] != 4 || a.Delivered[KindOpen] != 1 {
+	if err != nil || errA != nil || c.Seen[KindOpen] != 7 || a.Delivered[KindOpen] != 1 {
 		t.Errorf("count %+v, account %+v, %v, %v", c, a, err, errA)
 	}
 	if err := second.Close(); err != nil {

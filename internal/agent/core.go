@@ -131,6 +131,9 @@ func NewCore(o CoreOptions) (*Core, error) {
 	c.inherit()
 	c.exempt = newExemptions(o.Exempt, c.sensor, c.proc, c.cgroups, c.log)
 	c.exempt.refresh()
+	if err := c.sensor.ForgetEarlier(); err != nil {
+		c.log.Warn("what an earlier agent exempted stays exempt", slog.Any("error", err))
+	}
 	return c, nil
 }
 

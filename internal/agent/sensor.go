@@ -29,6 +29,9 @@ type Sensor interface {
 	Exempt(f *os.File, a bpf.Actor) (io.Closer, error)
 	// ExemptCgroup makes processes in the cgroup bpf.ActorAllowed.
 	ExemptCgroup(id uint64) error
+	// ForgetEarlier ends what the agent exempted whose attached programs were taken
+	// over, as far as it wasn't exempted again.
+	ForgetEarlier() error
 
 	// Read waits for the next event; see bpf.Sensor for its errors.
 	Read() (bpf.Event, error)

@@ -34,6 +34,9 @@ func (*Sensor) Exempt(*os.File, bpf.Actor) (io.Closer, error) { return nil, bpf.
 // ExemptCgroup returns bpf.ErrUnsupported.
 func (*Sensor) ExemptCgroup(uint64) error { return bpf.ErrUnsupported }
 
+// ForgetEarlier returns bpf.ErrUnsupported.
+func (*Sensor) ForgetEarlier() error { return bpf.ErrUnsupported }
+
 // Read returns bpf.ErrUnsupported.
 func (*Sensor) Read() (bpf.Event, error) { return bpf.Event{}, bpf.ErrUnsupported }
 

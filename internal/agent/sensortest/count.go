@@ -221,6 +221,9 @@ func (s *Fake) ExemptCgroup(id uint64) error {
 	return nil
 }
 
+// ForgetEarlier has nothing to forget.
+func (s *Fake) ForgetEarlier() error { return nil }
+
 // Exemptions returns those that were asked for.
 func (s *Fake) Exemptions() []Exemption {
 	s.mu.Lock()
