@@ -27,8 +27,9 @@ export FUZZTIME
 # Packages with tests that need a kernel of ours.
 VM_PACKAGES = $(shell grep -rlE '^//go:build .*\bvmtest\b' --include='*_test.go' . | xargs -rn1 dirname | sort -u)
 
-# Of them, those that need root and real file systems more than a certain kernel.
-VM_ONE_KERNEL = ./internal/hook ./internal/state ./internal/stealth
+# Of them, those that need root, real file systems or a sensor more than a certain
+# kernel: each command loads its programs anew, which takes an emulator long.
+VM_ONE_KERNEL ?= ./internal/hook ./internal/state ./internal/stealth ./cmd/beesting
 
 STEP := hack/step.sh
 
