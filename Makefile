@@ -12,9 +12,10 @@ export MAKE
 # Debian kernels that the VM tests boot; "newest" is the newest one to be had.
 KERNELS ?= 5.10 6.1 6.12 6.18 newest
 KERNEL ?= 6.12
-# Of the VM tests all run on these; on the others the sensor in its best mode does.
-# What 6.12 has in other modes, the end-to-end scenarios go through.
-FULL_KERNELS ?= 5.10 newest
+# Of the VM tests all run on these (and on each of KERNELS that is asked for), on
+# the others the sensor in its best mode.
+# KERNEL has the conformance cases, and its modes the end-to-end scenarios.
+FULL_KERNELS ?= $(if $(filter file,$(origin KERNELS)),5.10 newest,$(KERNELS))
 # The end-to-end scenarios run in full on the first, those that depend on the
 # kernel on the others too.
 E2E_KERNELS ?= 6.12
@@ -125,20 +126,27 @@ test-configs: collector collector-k8s ## What the configurations in deploy/otel 
 	@$(STEP) 'build the Collector behind' test/collector/build.sh
 	@$(STEP) 'go test -tags integration ./test/build' go test -count=1 -tags integration ./test/build
 
+# One kernel each, as many at a time as there are processors; the longest first.
+VM_TEST = go run ./test/vm/cmd/vm test -timeout 30m
+VM_DISKS = -fs ext4 -fs xfs -fs btrfs
+VM_RUNS = $(patsubst %,full-%,$(filter newest,$(FULL_KERNELS)) $(filter-out newest,$(FULL_KERNELS))) \
+  one-$(KERNEL) $(patsubst %,best-%,$(filter-out $(FULL_KERNELS) $(KERNEL),$(KERNELS))) lockdown-$(KERNEL)
+
 .PHONY: test-vm
-test-vm: ## Kernel tests on each of KERNELS, in VMs; no KVM needed.
-ifneq ($(filter $(FULL_KERNELS),$(KERNELS)),)
-	@$(STEP) 'test-vm $(filter $(FULL_KERNELS),$(KERNELS))' go run ./test/vm/cmd/vm test -timeout 20m \
-	  -kernels "$$(echo $(filter $(FULL_KERNELS),$(KERNELS)) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs $(filter-out $(VM_ONE_KERNEL),$(VM_PACKAGES))
-endif
-ifneq ($(filter-out $(FULL_KERNELS),$(KERNELS)),)
-	@$(STEP) 'test-vm $(filter-out $(FULL_KERNELS),$(KERNELS)), best mode' go run ./test/vm/cmd/vm test -timeout 20m \
-	  -kernels "$$(echo $(filter-out $(FULL_KERNELS),$(KERNELS)) | tr ' ' ,)" -fs ext4 -fs xfs -fs btrfs \
-	  -run 'TestEveryProgramLoads|TestSensor/lsm' ./bpf
-endif
-	@$(STEP) 'test-vm $(KERNEL), of no certain kernel' go run ./test/vm/cmd/vm test -timeout 20m -kernels $(KERNEL) $(VM_ONE_KERNEL)
-	@$(STEP) 'test-vm $(KERNEL) lockdown=confidentiality' go run ./test/vm/cmd/vm test -timeout 20m \
-	  -kernels $(KERNEL) -append lockdown=confidentiality -fs ext4 -fs xfs -fs btrfs \
+test-vm: ## Kernel tests on KERNELS, in VMs; no KVM needed.
+	@$(MAKE) --keep-going -j $(shell nproc) $(VM_RUNS:%=test-vm-%)
+
+test-vm-full-%:
+	@$(STEP) 'test-vm $*' $(VM_TEST) -kernels $* $(VM_DISKS) $(filter-out $(VM_ONE_KERNEL),$(VM_PACKAGES))
+
+test-vm-one-%:
+	@$(STEP) 'test-vm $*, of no certain kernel' $(VM_TEST) -kernels $* $(VM_ONE_KERNEL)
+
+test-vm-best-%:
+	@$(STEP) 'test-vm $*, best mode' $(VM_TEST) -kernels $* $(VM_DISKS) -run 'TestEveryProgramLoads|TestSensor/lsm' ./bpf
+
+test-vm-lockdown-%:
+	@$(STEP) 'test-vm $* lockdown=confidentiality' $(VM_TEST) -kernels $* -append lockdown=confidentiality $(VM_DISKS) \
 	  -run 'TestModesOfThisKernel|TestSensor/(lsm|fentry)/(attribution|short|entry|overlay|paths)' ./bpf
 
 .PHONY: test-vm-harness
