@@ -90,7 +90,7 @@ func (s *receiverSuite) fullReload(t *testing.T) {
 	old := s.runForever(t, pod{ns: "shop", name: "old"})
 	s.reload(t, usual(), collectorproc.Full) // what is allocated once is, after this
 	s.noneLacks(t)
-	before := s.holds(t)
+	before := s.steady(t)
 	blind := blindTime(t, s.connected(t))
 	registered := s.col.Count("registered with the runtime")
 	changed := usual()
@@ -223,6 +223,21 @@ func (s *receiverSuite) holds(t *testing.T) holds {
 	return h
 }
 
+// steady waits until the Collector has held as many files for a while: it tells
+// of what its containers lack a few seconds after the fact.
+func (s *receiverSuite) steady(t *testing.T) holds {
+	t.Helper()
+	const enough = 8 * time.Second
+	h, since := s.holds(t), time.Now()
+	for begin := since; time.Since(since) < enough && time.Since(begin) < time.Minute; time.Sleep(time.Second) {
+		now := s.holds(t)
+		if now.usage.FDs > h.usage.FDs+moreFiles || now.usage.FDs < h.usage.FDs-moreFiles {
+			h, since = now, time.Now()
+		}
+	}
+	return h
+}
+
 // Go keeps a thread once it has made one, and makes one when all are in a
 // system call: a few more prove nothing, one for each reload would. Connections
 // of HTTP are made and closed as they are needed.
@@ -340,7 +355,7 @@ func (s *receiverSuite) partialReload(t *testing.T) {
 	changed.args, changed.more, changed.queue = "redacted", moreTokens, 20000
 	s.reload(t, changed, collectorproc.Partial)
 	s.noneLacks(t) // the token that was added is in every container
-	before := s.holds(t)
+	before := s.steady(t)
 	s.allArrived(t, s.touches(), s.touches())
 	touching := s.startTouching(t, pace, 0)
 	begin := time.Now()
