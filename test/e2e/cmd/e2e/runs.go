@@ -122,7 +122,10 @@ func asked(runs []testRun, pattern string) []testRun {
 	if pattern == "" {
 		return runs
 	}
-	first, _, _ := strings.Cut(pattern, "/")
+	first, _, sub := strings.Cut(pattern, "/")
+	if !sub {
+		pattern = "" // all of one test, and not of another one that it matches too
+	}
 	var out []testRun
 	for _, r := range runs {
 		if ok, err := regexp.MatchString(first, r.test); err != nil || ok { // the test binary tells of a bad pattern
