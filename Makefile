@@ -20,6 +20,9 @@ FULL_KERNELS ?= $(if $(filter file,$(origin KERNELS)),5.10 newest,$(KERNELS))
 # kernel on the others too.
 E2E_KERNELS ?= 6.12
 E2E_SMOKE ?= 6.12
+# How many of their VMs run at a time. The scenarios touch, restart and wait at a
+# pace that two guests on two slow processors don't both keep.
+E2E_JOBS ?= 1
 BENCH_KERNELS ?= 6.1 6.12
 # How long each fuzz target looks for new input.
 FUZZTIME ?= 5s
@@ -82,7 +85,7 @@ clean: ## Remove what was built in the tree; the cache stays.
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 	@hack/run-steps.sh lint:1200 verify-generate:900 cross:1200 collector:600 \
 	  collector-k8s:900 test-unit:1500 test-formats:900 test-collector:600 test-configs:600 fuzz-seeds:900 test-vm:3000 test-conformance:900 \
-	  test-vm-harness:600 test-e2e:2700
+	  test-vm-harness:600 test-e2e:3300
 
 .PHONY: lint
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
@@ -155,7 +158,7 @@ test-vm-harness: ## What the VM harness says of guests that exit, hang and panic
 
 .PHONY: test-e2e
 test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
-	@$(STEP) 'test-e2e $(E2E_KERNELS) $(E2E_SMOKE)' go run ./test/e2e/cmd/e2e \
+	@$(STEP) 'test-e2e $(E2E_KERNELS) $(E2E_SMOKE)' go run ./test/e2e/cmd/e2e -j $(E2E_JOBS) \
 	  -kernels '$(E2E_KERNELS)' -smoke '$(E2E_SMOKE)'
 
 LIFECYCLES ?= 1000
