@@ -22,7 +22,6 @@ import (
 func TestFlood(t *testing.T) {
 	const processes, each = 8, 1000
 	s := open(t, Options{RepeatInterval: 200 * time.Millisecond})
-	guard := s.GuardPID()
 	path := token(t)
 	watch(t, s, path)
 	var cmds []*exec.Cmd
@@ -55,9 +54,6 @@ func TestFlood(t *testing.T) {
 		last[key] = e.Total
 	}
 	c, err := s.Count(7)
-	if overrun(t, guard) {
-		return
-	}
 	if err != nil || c.Seen[bpf.KindOpen] != processes*each || total+c.Lost[bpf.KindOpen] != processes*each {
 		t.Errorf("seen %d, lost %d, %v; %d in the repeats", c.Seen[bpf.KindOpen], c.Lost[bpf.KindOpen], err, total)
 	}

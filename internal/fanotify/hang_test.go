@@ -165,18 +165,6 @@ func TestKilledSensorDoesNotHoldAnyone(t *testing.T) {
 	}
 }
 
-// overrun says whether the guard that was there has been ended by its own timer,
-// having had no turn for a second. What is touched until the next one has its
-// marks is not known, and told as just that: LostGuard.
-func overrun(t *testing.T, guard int) bool {
-	t.Helper()
-	gone := zombie(guard)
-	if gone {
-		t.Logf("guard %d got no turn in time: this machine is too busy to promise more", guard)
-	}
-	return gone
-}
-
 func zombie(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(b), ") Z ")
@@ -213,7 +201,6 @@ func TestSlowSensorStillCounts(t *testing.T) {
 	s := open(t, Options{})
 	path := token(t)
 	watch(t, s, path)
-	guard := s.GuardPID()
 	one := func() time.Duration {
 		s.mu.Lock()
 		defer s.mu.Unlock() // or Close would wait for it when the test ends here
@@ -221,9 +208,6 @@ func TestSlowSensorStillCounts(t *testing.T) {
 		return one
 	}()
 	t.Logf("slowest open %v", one)
-	if overrun(t, guard) {
-		return
-	}
 	if one > 2*time.Second {
 		t.Errorf("slowest open %v", one)
 	}
