@@ -72,6 +72,14 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s within %v", line, long.limit())
 		}
 	}
+	o.run = "TestReceiver|TestPlanting"
+	got = nil
+	for _, r := range plan(o) {
+		got = append(got, pattern(r.commands(o, "bin", "bundle")[0]))
+	}
+	if want := []string{"^TestReceiver$", "^TestPlanting$", "^TestReceiver$"}; !slices.Equal(got, want) {
+		t.Errorf("two tests in one pattern: %q, want %q", got, want)
+	}
 	o.run = "TestReceiver/Mistake"
 	for _, r := range plan(o) {
 		if commands := r.commands(o, "bin", "bundle"); len(commands) != 1 || pattern(commands[0]) != o.run {
