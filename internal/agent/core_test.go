@@ -330,3 +330,28 @@ func TestSync(t *testing.T) {
 		t.Errorf("nobody reads, and sync says %v", err)
 	}
 }
+
+// The end of a flush that began before a Sync does not let it go.
+func TestSyncOutlastsAnEarlierFlush(t *testing.T) {
+	f := newFixture(t)
+	waiting := func() bool {
+		f.core.mu.Lock()
+		defer f.core.mu.Unlock()
+		return len(f.core.syncs) == 1
+	}
+	done := make(chan error, 1)
+	go func() { done <- f.core.Sync(t.Context()) }()
+	for range 2 {
+		for !waiting() {
+			select {
+			case err := <-done:
+				t.Fatalf("let go early: %v", err)
+			case <-time.After(time.Millisecond):
+			}
+		}
+		f.core.synced()
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

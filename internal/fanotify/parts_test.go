@@ -217,3 +217,22 @@ func TestCoverage(t *testing.T) {
 		}
 	}
 }
+
+// Flushes that wait are answered together, behind what was there at the last one.
+func TestQueueAnswersFlushesOnce(t *testing.T) {
+	q := newQueue(4)
+	q.flush()
+	if !q.push(bpf.Event{PID: 1}, false) {
+		t.Fatal("no room")
+	}
+	q.flush()
+	if !q.push(bpf.Event{PID: 2}, false) {
+		t.Fatal("no room")
+	}
+	for _, want := range []uint32{1, 0, 2} {
+		e, err := q.pull()
+		if e.PID != want || (err == nil) != (want != 0) || err != nil && !errors.Is(err, bpf.ErrFlushed) {
+			t.Errorf("event of process %d, %v, want %d", e.PID, err, want)
+		}
+	}
+}
