@@ -97,7 +97,7 @@ func TestDamagedDatabaseIsSetAside(t *testing.T) {
 		"a branch's child outside": edit(func(b []byte) { put.PutUint64(b[branch+headerBytes+8:], 1<<40) }),
 		"a branch's child itself":  edit(func(b []byte) { put.PutUint64(b[branch+headerBytes+8:], uint64(branch/pageSize)) }),
 		"a branch of nothing":      edit(func(b []byte) { put.PutUint16(b[branch+10:], 0) }),
-		"a first key of its own":   edit(func(b []byte) { b[firstChild(b, branch)+headerBytes+8]++ }),
+		"a first key of its own":   edit(func(b []byte) { b[firstKeyEnd(b, branch)]-- }),
 		"too many elements":        edit(func(b []byte) { put.PutUint16(b[leaf+10:], 0xFFFF) }),
 		"a key outside":            edit(func(b []byte) { put.PutUint32(b[leaf+headerBytes+4:], 1<<31) }),
 		"a key too long":           edit(func(b []byte) { put.PutUint32(b[leaf+headerBytes+8:], 1<<31) }),
@@ -213,9 +213,10 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
-// firstChild returns where the first child of a branch begins.
-func firstChild(b []byte, branch int) int {
-	return int(binary.NativeEndian.Uint64(b[branch+headerBytes+8:])) * pageSize
+// firstKeyEnd returns where the last byte of a branch's first key is.
+func firstKeyEnd(b []byte, branch int) int {
+	at, u32 := branch+headerBytes, binary.NativeEndian.Uint32
+	return at + int(u32(b[at:])+u32(b[at+4:])) - 1
 }
 
 // FuzzOpen: whatever the file holds, the directory opens, works, and opens
