@@ -85,6 +85,18 @@ func (c *copyUps) written(placement uint64) {
 	}
 }
 
+// pending returns how many are still looked for.
+func (c *copyUps) pending() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range c.of {
+		if u.tries < copyUpTries {
+			n++
+		}
+	}
+	return n
+}
+
 // forget is for a placement that is no longer watched. A nil c has none.
 func (c *copyUps) forget(placement uint64) {
 	if c == nil {
@@ -139,6 +151,11 @@ func (c *copyUps) tried(placement uint64, u *copyUp, found bool) {
 		u.next = time.Now().Add(min(copyUpFirst<<u.tries, copyUpMost))
 	}
 }
+
+// CopyUps returns how many files are being copied up to an overlay's upper layer,
+// as far as Read has come, whose copies are looked for and not watched yet. Until
+// they are, touching a copy by its path on the host isn't seen.
+func (s *Sensor) CopyUps() int { return s.copies.pending() }
 
 // lookForCopyUps looks at all overlay files when the ring had no room for the
 // word that one is copied up.

@@ -12,6 +12,9 @@ import (
 func TestCopyUpTries(t *testing.T) {
 	c := &copyUps{wake: make(chan struct{}, 1), of: map[uint64]*copyUp{}}
 	c.announced(1)
+	if n := c.pending(); n != 1 {
+		t.Errorf("%d pending after one was announced", n)
+	}
 	tries := 0
 	never := func(uint64) bool { tries++; return false }
 	soon := func() time.Time { return time.Now().Add(2 * copyUpMost) }
@@ -23,6 +26,9 @@ func TestCopyUpTries(t *testing.T) {
 	}
 	if tries != copyUpTries {
 		t.Errorf("%d tries, want %d", tries, copyUpTries)
+	}
+	if n := c.pending(); n != 0 {
+		t.Errorf("%d pending after all tries", n)
 	}
 	if wait := c.round(soon(), never); wait < time.Minute {
 		t.Errorf("given up, and looked for in %v", wait)

@@ -144,7 +144,8 @@ void child(void (*f)(void));
 /* file makes a file with some bytes and returns its path. */
 const char *file(const char *dirname, const char *basename);
 /* sensor_reads stops this process until the harness has read what the sensor
- * has to tell so far, as an agent does all the time. */
+ * has to tell so far, as an agent does all the time, and has found the copies of
+ * files that were copied up. */
 void sensor_reads(void);
 /* own_mounts moves into a mount namespace that ends with the process. */
 void own_mounts(void);

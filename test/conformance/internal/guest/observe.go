@@ -128,6 +128,23 @@ func (o *observed) drain() error {
 	}
 }
 
+// catchUp reads what there is and has the sensor find the copies of which it was
+// told by that: what the case does next would otherwise be a race against it.
+func (o *observed) catchUp() error {
+	for limit := time.Now().Add(toldWithin); ; time.Sleep(time.Millisecond) {
+		if err := o.drain(); err != nil {
+			return err
+		}
+		if o.run.sensor.CopyUps() == 0 {
+			return nil
+		}
+		if time.Now().After(limit) {
+			o.problem("a copy-up not found in %v", toldWithin)
+			return nil
+		}
+	}
+}
+
 func (o *observed) event(e bpf.Event) {
 	if e.Kind == bpf.KindSymlink && e.Placement == 0 {
 		if !o.leadsToToken(e) {

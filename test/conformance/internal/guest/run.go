@@ -80,7 +80,7 @@ func (r *rungRun) cell(g *ground, c cases.Case, place cases.Place) (cases.Cell, 
 	seen.told, seen.as, seen.opens = map[key]uint64{}, map[key]cases.Touch{}, map[uint64]bool{}
 	problem := r.touch(c, g.form, p, func(pid int) error {
 		seen.pid, seen.end = uint32(pid), bootTime()
-		return seen.drain()
+		return seen.catchUp()
 	})
 	seen.end = bootTime()
 	if problem != "" {

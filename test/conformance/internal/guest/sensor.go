@@ -23,6 +23,8 @@ type sensor interface {
 	Count(placement uint64) (bpf.Count, error)
 	Repeats() ([]bpf.Repeat, error)
 	Forget(placement uint64) error
+	// CopyUps is how many copies of overlay files are not watched yet.
+	CopyUps() int
 	Close() error
 }
 
@@ -72,6 +74,9 @@ func (fanotifySensor) WatchCovered(*os.File, uint64) (io.Closer, error) {
 func (fanotifySensor) WatchDirectory(*os.File, uint64) (io.Closer, error) {
 	return io.NopCloser(nil), nil
 }
+
+// CopyUps is zero: what is marked is the overlay's own file, copied up or not.
+func (fanotifySensor) CopyUps() int { return 0 }
 
 func closer(w *bpf.Watch, err error) (io.Closer, error) {
 	if err != nil {
