@@ -46,6 +46,7 @@ func keyOfRepeat(r bpf.Repeat) Key {
 type Book struct {
 	limit  int
 	seq    uint64
+	mark   time.Duration // when the last snapshot was begun
 	places map[uint64]*place
 	keys   map[Key]*list.Element
 	recent *list.List // of Key, the latest in front
@@ -68,6 +69,10 @@ type place struct {
 	inherited bool
 	// latest is the time of the last event.
 	latest time.Duration
+	// after are touches that were told since the snapshot with the number afterSeq
+	// was begun, and made since then: it counts them or not.
+	after    [bpf.Kinds]uint64
+	afterSeq uint64
 }
 
 // entry is a key that is remembered.
@@ -173,6 +178,12 @@ func (b *Book) Delivered(e bpf.Event, n uint64, a beesting.Access) {
 		x.renewed, x.unsure = b.seq, 0
 	}
 	x.told = max(e.Total, 1)
+	if e.Time > b.mark {
+		if p.afterSeq != b.seq {
+			p.after, p.afterSeq = [bpf.Kinds]uint64{}, b.seq
+		}
+		p.after[e.Kind] += n
+	}
 	p.account.Delivered[e.Kind]++
 	p.account.Coalesced[e.Kind] += n - 1
 }

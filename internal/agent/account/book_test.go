@@ -149,3 +149,33 @@ func BenchmarkSettle(b *testing.B) {
 		}
 	}
 }
+
+// What an earlier process did not tell is told as its doing, though touches that
+// are told as soon as they are made hide some of it from the count at first.
+func TestInheritedLossHidden(t *testing.T) {
+	b := New(10)
+	b.Begin(1, Origin{Inherited: true, Even: time.Second})
+	var o all
+	seen := uint64(10) // none of which anybody told
+	for pid := range uint32(5) {
+		s := snapshot(b, seen)
+		if pid < 3 { // after the count was read
+			e := open(1, pid, 1)
+			e.Time = s.At + time.Millisecond
+			deliver(b, e)
+			seen++
+		}
+		o.now.Seen[bpf.KindOpen] = seen
+		b.Settle(1, s, Terms{Interval: time.Second}, &o)
+	}
+	var lost uint64
+	for _, l := range o.lost {
+		lost += l.Count
+		if l.Cause != CauseRestart {
+			t.Errorf("%d lost because of %s", l.Count, l.Cause)
+		}
+	}
+	if lost != 10 || len(o.told) != 0 {
+		t.Errorf("%d lost, %+v told, want 10 lost", lost, o.told)
+	}
+}

@@ -38,6 +38,7 @@ type Snapshot struct {
 // Mark begins a snapshot.
 func (b *Book) Mark(at time.Duration) Snapshot {
 	b.seq++
+	b.mark = at
 	return Snapshot{seq: b.seq, At: at, Counts: map[uint64]bpf.Count{}, Repeats: map[uint64][]bpf.Repeat{}}
 }
 
@@ -121,7 +122,7 @@ func (b *Book) Settle(placement uint64, snap Snapshot, t Terms, outside Outside)
 			lost = open
 		}
 		s.open[k] = open - s.lose(k, lost, placement)
-		even = even && s.open[k] == 0
+		even = even && s.open[k] == 0 && s.ahead(k) == 0
 		quiet = quiet && s.open[k] == 0 && s.waiting[k] == 0
 	}
 	for _, x := range p.keys {
@@ -152,6 +153,15 @@ func (p *place) sum(k bpf.Kind) uint64 {
 
 // missing is what the kernel counted and nobody told.
 func (s *settlement) missing(k bpf.Kind) uint64 { return less(s.count.Seen[k], s.sum(k)) }
+
+// ahead are the touches that were told and that the snapshot may not count: as
+// many that it does count may be missing without showing.
+func (s *settlement) ahead(k bpf.Kind) uint64 {
+	if s.afterSeq < s.snap.seq {
+		return 0
+	}
+	return s.after[k]
+}
 
 // correct takes back what was given up as lost, or estimated, and came after
 // all: a touch is in the account once.
