@@ -34,6 +34,7 @@ type node struct {
 	health    *health
 	members   map[*member]bool
 	forget    map[string]*time.Timer // of signals that lost their component
+	resume    *time.Timer            // ends a pause
 	until     time.Time              // by when the members that leave now must have delivered
 	left      time.Time              // when one of them last did
 
@@ -181,6 +182,7 @@ func (n *node) deliver(g *group, signal string) (err error) {
 	}
 	if err == nil {
 		n.keep(signal)
+		n.engine.core.Resume()
 	}
 	return err
 }
@@ -219,13 +221,38 @@ func (n *node) detach(ctx context.Context, m *member) {
 		n.metrics.set(nil)
 		return
 	}
-	n.flush(ctx)
+	n.pause(ctx)
 	if m.signal == signalTraces {
 		// The Collector may be ending, and then no pipeline takes a span later.
 		n.engine.core.EndOpens()
 	}
 	n.engine.out.Detach(ctx, m.signal)
 	n.wait(m.signal)
+}
+
+// pauseTime is how long what is touched after a signal's component has left waits
+// in the kernel for what comes next: the end of all others, or their going on.
+const pauseTime = 3 * time.Second
+
+// pause waits until what was touched before it is queued, and where programs are
+// pinned, leaves what is touched after it in the kernel for a while. The Collector
+// may be ending, one component after the other, and the process with it: what was
+// queued for a signal that has left already would be lost, and the next process
+// could tell its number at best. There it finds everything.
+func (n *node) pause(ctx context.Context) {
+	if n.engine.core.Paused() {
+		return // another one has left just now
+	}
+	n.flush(ctx)
+	if n.engine.pin == "" {
+		return
+	}
+	if n.engine.core.Pause(ctx) == nil {
+		if n.resume != nil {
+			n.resume.Stop()
+		}
+		n.resume = time.AfterFunc(pauseTime, n.engine.core.Resume)
+	}
 }
 
 // keep takes back what detach has in store.
@@ -245,10 +272,15 @@ func (n *node) stop(ctx context.Context, last *member) (usable bool) {
 	log := n.engine.log.logger()
 	// First, with the runtime still connected: containers that are created after
 	// the agent's end get no tokens.
-	n.flush(ctx)
+	if !n.engine.core.Paused() {
+		n.flush(ctx)
+	}
 	n.engine.out.Detach(ctx, last.signal)
 	n.cancel()
 	<-n.ran
+	if n.resume != nil {
+		n.resume.Stop() // the engine may run again, for another
+	}
 	n.health.close()
 	n.metrics.stop(ctx)
 	var err error

@@ -91,6 +91,7 @@ type Core struct {
 
 	mu     sync.Mutex
 	syncs  []chan struct{} // who waits in Sync
+	pause  *pause          // nil unless there is one
 	stats  CoreStats
 	kernel bpf.Stats // as it was last known
 	// refused events were of touches that the kernel doesn't count.

@@ -15,13 +15,15 @@ import (
 // Run delivers accesses until ctx ends or the sensor is closed; both give nil.
 // When ctx ends, the events that are in the kernel's buffer are delivered first,
 // and what the kernel counted beside them; later ones wait there, up to its
-// size, for another Run. Opens whose end was not seen are closed off. It returns
+// size, for another Run; so does all that comes while there is a [Core.Pause].
+// Opens whose end was not seen are closed off. It returns
 // [ErrUndrained] when tokens are touched so fast that this takes longer than the
 // drain time: what is left waits too. After any other error, which says that
 // events can't be read any more, the sensor is of no more use.
 func (c *Core) Run(ctx context.Context) error {
 	// What has happened is told also after ctx has ended.
 	tell := context.WithoutCancel(ctx)
+	defer c.Resume()
 	err := c.run(ctx, tell)
 	c.closeOff(tell)
 	return err
@@ -43,6 +45,10 @@ func (c *Core) run(ctx, tell context.Context) error {
 	case <-ctx.Done():
 	}
 	books.Wait()
+	if c.Paused() {
+		close(r.ending)
+		return c.drainEvents(r) // at rest it has nothing to drain, and just ends
+	}
 	last, any := c.lastSnapshot()
 	close(r.ending)
 	if err := c.drainEvents(r); err != nil {
@@ -112,6 +118,7 @@ func (c *Core) read(tell context.Context, r reading) error {
 			return nil
 		case errors.Is(err, bpf.ErrFlushed):
 			c.synced()
+			c.rest(r.ending)
 			select {
 			case <-r.ending:
 				return nil
