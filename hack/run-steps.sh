@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # Runs make targets one after the other, each within its limit of seconds, and
 # goes on after a failure so that one run shows them all. Ends with a table and
-# the line "N passed, N failed"; the exit code is 1 if any failed.
+# the line "N passed, N failed"; the exit code is 1 if any failed. Before the table
+# comes what those that failed printed last.
 # usage: run-steps.sh TARGET:SECONDS...
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 begin=$SECONDS
 table=()
+worst=()
 passed=0
 failed=0
 running=
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 # timeout(1) moves itself to a process group of its own, so that it can end
 # everything the step started; Ctrl-C has to be passed on to it.
 trap '[ -z "$running" ] || kill -TERM "$running"; exit 130' INT TERM
@@ -19,7 +23,7 @@ for step in "$@"; do
   target=${step%:*} limit=${step#*:}
   start=$SECONDS
   printf '\n##### %s\n' "$target"
-  timeout --kill-after=20 "$limit" "${MAKE:-make}" --no-print-directory "$target" </dev/null &
+  timeout --kill-after=20 "$limit" "${MAKE:-make}" --no-print-directory "$target" </dev/null > >(tee "$logs/$target") 2>&1 &
   running=$!
   wait "$running"
   status=$?
@@ -29,9 +33,14 @@ for step in "$@"; do
     124 | 137) verdict='FAILED: over its limit'; failed=$((failed + 1)) ;;
     *) verdict=FAILED; failed=$((failed + 1)) ;;
   esac
+  [ "$status" = 0 ] || worst+=("$target")
   table+=("$(printf '%-18s %5d s of %5d s  %s' "$target" $((SECONDS - start)) "$limit" "$verdict")")
 done
 
+for target in "${worst[@]}"; do
+  printf '\n##### %s: the end of its output\n' "$target"
+  grep -vE '^    [^:]*: [0-9]+ s$' "$logs/$target" | tail -n 60
+done
 printf '\n'
 printf '%s\n' "${table[@]}"
 printf '%-18s %5d s\n\n' total $((SECONDS - begin))

@@ -127,6 +127,7 @@ func build(ctx context.Context, m *parts.Maker, bin string) (place.Job, error) {
 // runAll runs the tests, o.parallel at a time, and ends with a table.
 func runAll(ctx context.Context, m *parts.Maker, job place.Job, runs []testRun, o options, p *printer) error {
 	verdicts := make([]error, len(runs))
+	failures := make([]failures, len(runs))
 	took := make([]time.Duration, len(runs))
 	turn := make(chan struct{}, max(1, o.parallel))
 	var wg sync.WaitGroup
@@ -135,12 +136,19 @@ func runAll(ctx context.Context, m *parts.Maker, job place.Job, runs []testRun, 
 		wg.Go(func() {
 			defer func() { <-turn }()
 			begin := time.Now()
-			verdicts[i] = r.run(ctx, m, job, o, p)
+			verdicts[i] = r.run(ctx, m, job, o, p, &failures[i])
 			took[i] = time.Since(begin)
 		})
 	}
 	wg.Wait()
 	failed := 0
+	for i, r := range runs {
+		if verdicts[i] != nil {
+			for _, line := range failures[i].report() {
+				p.say(fmt.Sprintf("%-12s | %s", r.name(), line))
+			}
+		}
+	}
 	for i, r := range runs {
 		verdict := "passed"
 		if verdicts[i] != nil {

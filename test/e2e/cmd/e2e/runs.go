@@ -162,9 +162,10 @@ func split(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options, p *printer) error {
+func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options, p *printer, f *failures) error {
 	var golden goldenFiles
-	j.Stdout, j.Stderr = p.stream(r.name()), p.stream(r.name())
+	j.Stdout = io.MultiWriter(p.stream(r.name()), parts.NewLines(f.line))
+	j.Stderr = p.stream(r.name())
 	if o.update && r.hasGolden() {
 		j.Stdout = io.MultiWriter(j.Stdout, parts.NewLines(golden.line))
 	}
