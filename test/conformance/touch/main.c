@@ -111,6 +111,7 @@ static void list(void)
 		number("reads", t->reads);
 		number("writes", t->writes);
 		number("inherit", t->inherit);
+		number("again", t->again);
 		number("hardlink", t->hardlink);
 		number("host", t->host);
 		number("rw", t->rw);

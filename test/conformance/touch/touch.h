@@ -70,6 +70,9 @@ struct touch {
 	unsigned int reads, writes;
 	/* inherit: descriptor 3 is the token, opened before it was watched. */
 	unsigned int inherit;
+	/* again: the kernel may ask a second time for what it could not do at once;
+	 * told twice then, which counts as in part. */
+	unsigned int again;
 	/* hardlink: the token has a second name, in hard. */
 	unsigned int hardlink;
 	/* no_end: the end of the open may be missing. */

@@ -33,7 +33,7 @@ type Case struct {
 	Hardlink, Host    int
 	RW, NoEnd         int
 	Directory, Lower  int
-	Reflink           int
+	Reflink, Again    int
 }
 
 // The planting forms: a file of its own bind-mounted over a path, and a file in

@@ -287,7 +287,8 @@ func (o *observed) repeats() error {
 func (o *observed) fanotify() bool { return o.run.rung.Rung == cases.RungFanotify }
 
 // merged takes fewer touches for all of them where the rung tells several in one,
-// and the number of a worker that has gone for its process.
+// one more where the kernel asks again, and the number of a worker that has gone
+// for its process.
 func (o *observed) merged(want cases.Tally) {
 	for t, n := range o.got {
 		other := cases.Touch{Kind: t.Kind, Errno: t.Errno, Child: !t.Child}
@@ -297,6 +298,9 @@ func (o *observed) merged(want cases.Tally) {
 		}
 	}
 	for t, n := range want {
+		if o.c.Again != 0 && o.got[t] == n+1 {
+			o.got[t], o.less = n, true
+		}
 		several := t.Kind == "read" || t.Kind == "write" || t.Kind == "setattr"
 		if got := o.got[t]; o.fanotify() && several && got > 0 && got < n {
 			o.got[t], o.less = n, true
