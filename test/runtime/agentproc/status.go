@@ -19,6 +19,10 @@ type Status struct {
 	NRI struct {
 		Connected  bool   `json:"connected"`
 		Reconnects uint64 `json:"reconnects"`
+		// Durations are of the agent's answers, by request.
+		Durations map[string]struct {
+			Longest float64 `json:"longest"`
+		} `json:"durations"`
 	} `json:"nri"`
 	Containers    int               `json:"containers"`
 	Planted       int               `json:"planted"`

@@ -35,7 +35,8 @@ const (
 	testReceiver   = "TestReceiver"
 	testPlanting   = "TestPlanting"
 	testLifecycles = "TestLifecycles"
-	testStart      = "TestStartCost" // no test: runs if asked for
+	testStart      = "TestStartCost" // as the next, it runs if asked for
+	testMany       = "TestMany"
 	receiverSmoke  = "TestReceiver/(Parity|PartialReload)$"
 )
 
@@ -68,6 +69,8 @@ func (r testRun) name() string {
 		name = "planting"
 	case testStart:
 		name = "start cost"
+	case testMany:
+		name = "many"
 	}
 	if !r.place.VM {
 		return "here " + name
@@ -102,7 +105,7 @@ func plan(o options) []testRun {
 	}
 	if o.run != "" {
 		for _, k := range full {
-			runs = append(runs, testRun{inVM(k), "auto", testStart, ""})
+			runs = append(runs, testRun{inVM(k), "auto", testStart, ""}, testRun{inVM(k), "auto", testMany, ""})
 		}
 	}
 	return asked(runs, o.run)
