@@ -41,6 +41,8 @@ type observed struct {
 	opens map[uint64]bool
 	// less: told with less than the other rungs tell, as Coverage says.
 	less bool
+	// late: who it was could not be looked at in time.
+	late bool
 	// reads and writes are summed over all ends.
 	ends          int
 	reads, writes uint64
@@ -187,7 +189,7 @@ func (o *observed) event(e bpf.Event) {
 
 // numberOnly: fanotify tells changes afterwards, and reads on newer kernels; of a
 // task that has ended or is ending then it has not much more than the number. An
-// open or exec waits until it was looked at.
+// open or exec waits until it was looked at, if that is within 100 ms.
 func numberOnly(e bpf.Event) bool {
 	if e.Kind == bpf.KindOpen || e.Kind == bpf.KindExec {
 		return false
@@ -216,6 +218,8 @@ func (o *observed) actor(t cases.Touch, e bpf.Event) {
 		o.less = true
 		return
 	}
+	// An open or exec that the machine left no 100 ms to look at.
+	o.late = o.late || o.fanotify() && e.Executable == "" && e.ExecutableTruncated
 	if t.Child && e.ParentPID != o.pid {
 		o.problem("%s by process %d (%s, parent %d), toucher is %d", t, e.PID, e.Comm, e.ParentPID, o.pid)
 	}
