@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/beesting-otel/beesting/internal/control"
 	"github.com/beesting-otel/beesting/internal/proc"
 	"github.com/beesting-otel/beesting/internal/reload"
+	"github.com/beesting-otel/beesting/internal/web"
 )
 
 func (a *app) agent() *cobra.Command {
@@ -44,13 +46,18 @@ a token's content from, has changed, and on SIGHUP: tokens, match and the log's
 level change at once, and the log names what else waits for a restart. One with
 mistakes is refused as a whole, and the old one stays in use.
 
-Telemetry goes where the standard OTEL_* variables say.`,
+Telemetry goes where the standard OTEL_* variables say. /healthz, /readyz and
+/metrics (for Prometheus) are answered on the control socket, and over TCP where
+the configuration has an "http: {address: HOST:PORT}".`,
 		Example: `  beesting config example > beesting.yaml
   sudo beesting agent --config beesting.yaml
 
   # To an OpenTelemetry Collector on another host
   export OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318
-  sudo -E beesting agent --config beesting.yaml`,
+  sudo -E beesting agent --config beesting.yaml
+
+  # Why it isn't ready, if it isn't
+  sudo curl --unix-socket /run/beesting/control.sock http://agent/readyz`,
 		Args: noArgs,
 	}
 	file := cmd.Flags().String("config", "", "configuration `FILE` (required)")
@@ -82,6 +89,7 @@ type node struct {
 	level    *slog.LevelVar
 	started  time.Time
 	metrics  *metrics
+	scrapes  http.Handler // answers Prometheus
 	outputs  outputs
 	agent    *agent.Agent
 	reloader *reload.Reloader
@@ -114,6 +122,9 @@ func (n *node) run(ctx context.Context) (err error) {
 	signal.Ignore(syscall.SIGPIPE)
 
 	n.metrics = newMetrics(n.log)
+	if n.scrapes, err = n.metrics.prometheus(mapping); err != nil {
+		return err
+	}
 	if n.outputs, err = n.app.newOutputs(ctx, n.config.Output, n.app.stdout, mapping, n.log, n.metrics); err != nil {
 		return err
 	}
@@ -192,12 +203,16 @@ func (n *node) serve(ctx context.Context, socket *control.Socket) error {
 		answers := control.Answers{
 			Status: func() any { return n.status() }, Reload: n.reloadAnswer,
 			Trace: func(ids []string) any { return n.agent.Trace(ids) },
+			Web:   n.web().Handler(),
 		}
 		if err := socket.Serve(ctx, rootUID, answers, n.log); err != nil {
 			n.log.Error("status can't be asked any more", slog.Any("error", err))
 		}
 	})
 	wg.Go(func() { n.reloader.Run(ctx, n.hangup) })
+	if n.config.HTTP.Address != "" {
+		wg.Go(func() { web.Serve(ctx, n.web()) })
+	}
 	wg.Go(func() {
 		select {
 		case <-n.agent.Ready():

@@ -41,6 +41,7 @@ type Config struct {
 	NRI      NRI
 	// ControlSocket is absolute and clean.
 	ControlSocket string
+	HTTP          HTTP
 	Sensor        Sensor
 	// CommandArgs is "redacted", "full" or "off".
 	CommandArgs string
@@ -63,6 +64,12 @@ type NRI struct {
 	Socket      string // absolute and clean
 	PluginName  string
 	PluginIndex string // two digits
+}
+
+// HTTP says where health and metrics can be asked for.
+type HTTP struct {
+	Address  string // HOST:PORT; empty for nowhere
+	Profiles bool
 }
 
 // Sensor says how to watch.

@@ -105,6 +105,7 @@ stateDir: /s/../state/
 filesDir: /files/
 nri: {socket: /n.sock, pluginName: bee, pluginIndex: 07}
 controlSocket: /c.sock
+http: {address: "[::1]:80", profiles: true}
 sensor:
   mode: kprobe
   tier: recon
@@ -130,6 +131,7 @@ log: {level: debug, format: json}
 		FilesDir:      "/files",
 		NRI:           NRI{Socket: "/n.sock", PluginName: "bee", PluginIndex: "07"},
 		ControlSocket: "/c.sock",
+		HTTP:          HTTP{Address: "[::1]:80", Profiles: true},
 		Sensor: Sensor{
 			Mode: "kprobe", Tier: "recon", Pin: "/sys/fs/bpf/bee", RingBytes: 512 << 10, MaxWatches: 5,
 			OpenTimeout: 90 * time.Second, RepeatInterval: 500 * time.Millisecond,

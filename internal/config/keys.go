@@ -8,7 +8,7 @@ import (
 
 func topKeys() []key[Config] {
 	return []key[Config]{
-		tokensKey(), matchKey(), nodeNameKey(), stateDirKey(), filesDirKey(), nriKey(), controlKey(),
+		tokensKey(), matchKey(), nodeNameKey(), stateDirKey(), filesDirKey(), nriKey(), controlKey(), httpKey(),
 		sensorKey(), commandArgsKey(), outputKey(), logKey(),
 	}
 }
@@ -78,6 +78,29 @@ func controlKey() key[Config] {
 	}, func(p *parser, c *Config, n *yaml.Node) {
 		c.ControlSocket, _ = read(p, n, "controlSocket", CleanSocket)
 	}}
+}
+
+func httpKey() key[Config] {
+	keys := []key[HTTP]{
+		{entry{
+			name: "address", form: "HOST:PORT", hint: "127.0.0.1:9464",
+			doc: "Where the agent listens over TCP; left out, nowhere. Whoever can reach it learns from the metrics which tokens " +
+				"there are: with a loopback address that is every process of the host, and every pod in the host's network. An " +
+				"address that another process has is tried again every half minute; the log says so.",
+		}, func(p *parser, c *HTTP, n *yaml.Node) {
+			c.Address, _ = read(p, n, "http.address", func(s string) (string, error) { return s, CheckAddress(s) })
+		}},
+		{entry{
+			name: "profiles", form: "true or false", def: "false",
+			doc: "Serve Go's profiles there too, below `/debug/pprof/`, for finding out what the agent spends time and memory on.",
+		}, func(p *parser, c *HTTP, n *yaml.Node) { c.Profiles = p.boolean(n, "http.profiles") }},
+	}
+	return key[Config]{entry{
+		name: "http", form: "mapping", sub: entries(keys),
+		doc: "What is asked over HTTP: `/healthz` (the agent answers), `/readyz` (it is registered with the runtime and has " +
+			"looked at all containers, or why not), `/metrics` (those of docs/telemetry.md for Prometheus). The control socket " +
+			"answers them in any case, for root.",
+	}, func(p *parser, c *Config, n *yaml.Node) { mapping(p, n, "http", keys, &c.HTTP) }}
 }
 
 func commandArgsKey() key[Config] {

@@ -84,6 +84,15 @@ func TestMistakes(t *testing.T) {
 		{"paths", token + "stateDir: state\ncontrolSocket: /" + strings.Repeat("x", 107) + "\n", []string{
 			`f:4: stateDir: "state" is not an absolute path`,
 			`f:5: controlSocket: "/` + strings.Repeat("x", 59) + `…" is longer than the 107 bytes that a unix socket's path can have`}},
+		{"http", token + "http: {address: \":9464\", profiles: maybe}\n", []string{
+			`f:4: http.address: ":9464" names no host: 127.0.0.1 is this machine alone, 0.0.0.0 is all of its addresses`,
+			`f:4: http.profiles: "maybe" is neither true nor false`}},
+		{"http port", token + "http: {address: localhost:http}\n", []string{
+			`f:4: http.address: "localhost:http": no such port`}},
+		{"http address", token + "http: {address: 9464}\n", []string{
+			`f:4: http.address: "9464" must be HOST:PORT, such as 127.0.0.1:9464, or empty for none`}},
+		{"no http", token + "http: {address: \"\", profile: true}\n", []string{
+			`f:4: http: unknown key "profile": did you mean "profiles"?`}},
 		{"index", token + "nri: {pluginIndex: 7}\n", []string{
 			`f:4: nri.pluginIndex: "7" is not two digits, like "90"`}},
 		{"tokens", "tokens:\n- name: A b\n  path: a\n  mode: 644\n- name: b\n  path: /b/../c\n  content: x\n  contentFile: y\nmatch: {}\n", []string{

@@ -15,6 +15,8 @@ var restartRows = []struct {
 	{"nri.pluginName", func(c Config) any { return c.NRI.PluginName }},
 	{"nri.pluginIndex", func(c Config) any { return c.NRI.PluginIndex }},
 	{"controlSocket", func(c Config) any { return c.ControlSocket }},
+	{"http.address", func(c Config) any { return c.HTTP.Address }},
+	{"http.profiles", func(c Config) any { return c.HTTP.Profiles }},
 	{"sensor.mode", func(c Config) any { return c.Sensor.Mode }},
 	{"sensor.tier", func(c Config) any { return c.Sensor.Tier }},
 	{"sensor.pin", func(c Config) any { return c.Sensor.Pin }},

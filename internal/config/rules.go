@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path"
 	"slices"
 	"strconv"
@@ -183,6 +184,25 @@ func CleanSocket(s string) (string, error) {
 		err = fmt.Errorf("%q is longer than the %d bytes that a unix socket's path can have", clip(s), maxSocket)
 	}
 	return s, err
+}
+
+// CheckAddress accepts HOST:PORT, and nothing for no server. The host has to be
+// given: to be reached from everywhere is not to be had by leaving it out.
+func CheckAddress(s string) error {
+	if s == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q must be HOST:PORT, such as 127.0.0.1:9464, or empty for none", clip(s))
+	}
+	if host == "" {
+		return fmt.Errorf("%q names no host: 127.0.0.1 is this machine alone, 0.0.0.0 is all of its addresses", clip(s))
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: no such port", clip(s))
+	}
+	return nil
 }
 
 // CleanPin is [CleanAbsolute] for sensor.pin; the empty text means nowhere.

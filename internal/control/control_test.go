@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -36,6 +37,9 @@ func serve(t *testing.T, path string, uid uint32) {
 			Status: func() any { return answerBody{Node: "n1"} },
 			Trace:  func(ids []string) any { return ids },
 			Reload: func() any { return answerBody{Node: "n2"} },
+			Web: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "web "+r.URL.Path)
+			}),
 		}, slog.New(slog.DiscardHandler))
 	}()
 	t.Cleanup(func() {
@@ -103,6 +107,43 @@ func TestReload(t *testing.T) {
 	if err := ask(t.Context(), path, http.MethodGet, ReloadPath, http.NoBody, &got); err == nil || !strings.Contains(err.Error(), "is not served") {
 		t.Errorf("GET %s = %v", ReloadPath, err)
 	}
+}
+
+// Other paths are another's, who needs not check who asks.
+func TestWeb(t *testing.T) {
+	path := socketPath(t)
+	ask := func() (code int, body string) {
+		t.Helper()
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://agent/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	t.Run("root", func(t *testing.T) {
+		serve(t, path, uint32(os.Getuid()))
+		if code, body := ask(); code != http.StatusOK || body != "web /metrics" {
+			t.Errorf("%d %q", code, body)
+		}
+	})
+	t.Run("another", func(t *testing.T) {
+		serve(t, path, uint32(os.Getuid())+1)
+		if code, body := ask(); code != http.StatusForbidden || strings.Contains(body, "web") {
+			t.Errorf("%d %q", code, body)
+		}
+	})
 }
 
 func TestOtherUserIsRefused(t *testing.T) {

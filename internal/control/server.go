@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/beesting-otel/beesting/internal/state"
@@ -114,12 +115,13 @@ func (s *Socket) Close() error {
 }
 
 // Answers are what a socket serves. Each is called once for a request, from
-// several goroutines; what it returns is sent as JSON. Reload and Trace are not
-// served if nil.
+// several goroutines; what it returns is sent as JSON. Reload, Trace and Web are
+// not served if nil.
 type Answers struct {
 	Status func() any             // GET StatusPath
 	Reload func() any             // POST ReloadPath
 	Trace  func(ids []string) any // POST TracePath
+	Web    http.Handler           // every path outside of /v1
 }
 
 // Serve answers until the context ends, and then returns nil after the answers
@@ -135,6 +137,10 @@ func (s *Socket) Serve(ctx context.Context, uid uint32, a Answers, log *slog.Log
 		mux.HandleFunc("POST "+ReloadPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.Reload()) })
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if a.Web != nil && !strings.HasPrefix(r.URL.Path, "/v1/") {
+			a.Web.ServeHTTP(w, r)
+			return
+		}
 		answer(w, http.StatusNotFound, refusal{fmt.Sprintf("%s %s is not served", r.Method, r.URL.Path)})
 	})
 	server := &http.Server{

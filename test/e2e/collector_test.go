@@ -43,6 +43,7 @@ func (s *suite) collector(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log.Bytes())
 	}
 	cfg := s.config
+	cfg.HTTP = "" // the suite's agent has the address
 	cfg.Output = []string{"json", "otlp"}
 	cfg.Env = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + c.GRPC, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
 	agent, err := agentproc.Start(t.Context(), cfg)

@@ -169,6 +169,7 @@ func (s *suite) brokenState(t *testing.T, options string, breakIt func(dir strin
 	s.stopAgent(t)
 	defer s.startAgent(t)
 	cfg := s.config
+	cfg.HTTP = "" // the suite's agent has the address
 	cfg.Dir = filepath.Join(s.node.Dir(), "agent2")
 	cfg.StateDir = filepath.Join(s.node.Dir(), "state2")
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
@@ -200,6 +201,7 @@ func (s *suite) brokenState(t *testing.T, options string, breakIt func(dir strin
 // back at once, with one clear line, and the first goes on undisturbed.
 func (s *suite) twoAgents(t *testing.T) {
 	cfg := s.config
+	cfg.HTTP = "" // the suite's agent has the address
 	cfg.Dir = filepath.Join(s.node.Dir(), "agent2")
 	cfg.PluginName = "second"
 	second, err := agentproc.Launch(cfg)

@@ -88,6 +88,7 @@ func TestContainerd(t *testing.T) {
 		run  func(*suite, *testing.T)
 	}{
 		{"Touch", (*suite).touch},
+		{"Probes", (*suite).probes},
 		{"ProcessIdentity", (*suite).processIdentity},
 		{"FirstInstruction", (*suite).firstInstruction},
 		{"TwoPods", (*suite).twoPods},
@@ -159,6 +160,7 @@ func newSuite(t *testing.T) *suite {
 	t.Helper()
 	s := suiteOf(t, tokens)
 	s.fencePaths = []string{awsPath, dbPath, "/run/secrets/cloud/token", "/data/vault/key"}
+	s.config.HTTP = probesAddress
 	begin := time.Now()
 	s.startAgent(t)
 	t.Cleanup(func() { _ = s.agent.Kill() })

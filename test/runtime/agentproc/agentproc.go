@@ -37,6 +37,8 @@ type Config struct {
 	NRISocket string
 	// PluginName is "beesting" if empty.
 	PluginName string
+	// HTTP is where health and metrics are served; nowhere if empty.
+	HTTP string
 	// Tokens is the configuration's YAML from "tokens:" and "match:" on.
 	Tokens string
 	// Output is the configuration's list of outputs, "json" if empty.
@@ -135,10 +137,11 @@ controlSocket: %q
 nri:
   socket: %q
   pluginName: %s
+http: {address: %q}
 commandArgs: full
 output: [%s]
 log: {level: debug}
-%s`, state, filepath.Join(c.Dir, "control.sock"), c.NRISocket, name, strings.Join(output, ", "), c.Tokens)
+%s`, state, filepath.Join(c.Dir, "control.sock"), c.NRISocket, name, c.HTTP, strings.Join(output, ", "), c.Tokens)
 }
 
 // PID is the agent's process id.
