@@ -93,7 +93,7 @@ func build(ctx context.Context, m *parts.Maker, bin string, s *steps) (parts.Bun
 	if err := m.Build(ctx, bin, "./cmd/beesting", "./test/run/flight"); err != nil {
 		return "", err
 	}
-	return m.Bundle(ctx)
+	return m.Bundle(ctx, parts.Containerd)
 }
 
 // ignoreCanceled drops the error of what was told to stop.

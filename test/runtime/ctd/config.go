@@ -13,7 +13,7 @@ import (
 // capSysResource is CAP_SYS_RESOURCE (include/uapi/linux/capability.h).
 const capSysResource = 24
 
-// configFile is containerd's configuration, in the format of 2.4. Everything
+// configFile is the configuration of containerd 2.4, in its own format. Everything
 // lives in one directory, so that a containerd of the machine itself is left
 // alone. AppArmor is off because loading its profile needs apparmor_parser,
 // and metadata is not synced to disk because nothing here outlives the run.
@@ -74,6 +74,53 @@ disabled_plugins = [
   SystemdCgroup = false
 `
 
+// oldConfigFile is the same for 1.7, as far as that can be told it: its shims'
+// sockets are in /run/containerd, it has no validator, NRI is off by default.
+const oldConfigFile = `version = 2
+root = %[1]q
+state = %[2]q
+temp = %[3]q
+disabled_plugins = [
+  'io.containerd.snapshotter.v1.blockfile', 'io.containerd.snapshotter.v1.btrfs',
+  'io.containerd.snapshotter.v1.zfs', 'io.containerd.snapshotter.v1.devmapper',
+  'io.containerd.tracing.processor.v1.otlp', 'io.containerd.internal.v1.tracing',
+]
+
+[grpc]
+  address = %[4]q
+[ttrpc]
+  address = %[5]q
+[plugins.'io.containerd.internal.v1.opt']
+  path = %[6]q
+[plugins.'io.containerd.nri.v1.nri']
+  disable = false
+  socket_path = %[7]q
+  plugin_path = %[8]q
+  plugin_config_path = %[8]q
+[plugins.'io.containerd.grpc.v1.cri']
+  sandbox_image = %[9]q
+  disable_apparmor = true
+  restrict_oom_score_adj = %[10]t
+[plugins.'io.containerd.grpc.v1.cri'.cni]
+  bin_dir = %[8]q
+  conf_dir = %[8]q
+[plugins.'io.containerd.grpc.v1.cri'.containerd]
+  snapshotter = 'overlayfs'
+  default_runtime_name = 'runc'
+[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]
+  runtime_type = 'io.containerd.runc.v2'
+[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]
+  BinaryName = %[11]q
+  Root = %[12]q
+  SystemdCgroup = false
+[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.idmap]
+  runtime_type = 'io.containerd.runc.v2'
+[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.idmap.options]
+  BinaryName = %[13]q
+  Root = %[12]q
+  SystemdCgroup = false
+`
+
 // layout names what is in a node's directory.
 type layout struct{ dir string }
 
@@ -87,12 +134,26 @@ func (l layout) lock() string            { return l.path("lock") }
 // cgroupParent is where all of the node's containers go, on every hierarchy.
 func (l layout) cgroupParent() string { return "/" + filepath.Base(l.dir) }
 
-func (l layout) writeConfig(runc, idmap string, restrictOOM, rejectHooks bool) error {
+// settings are what differs from one node's configuration to another's.
+type settings struct {
+	old                      bool // containerd 1.7
+	runc, idmap              string
+	restrictOOM, rejectHooks bool
+}
+
+func (l layout) writeConfig(s settings) error {
 	text := fmt.Sprintf(configFile,
 		l.path("root"), l.path("state"), l.path("temp"),
 		l.socket(), l.socket()+".ttrpc", l.path("s"), l.path("opt"),
 		l.nriSocket(), l.path("none"),
-		image.Pause, restrictOOM, runc, l.path("runc"), rejectHooks, idmap)
+		image.Pause, s.restrictOOM, s.runc, l.path("runc"), s.rejectHooks, s.idmap)
+	if s.old {
+		text = fmt.Sprintf(oldConfigFile,
+			l.path("root"), l.path("state"), l.path("temp"),
+			l.socket(), l.socket()+".ttrpc", l.path("opt"),
+			l.nriSocket(), l.path("none"),
+			image.Pause, s.restrictOOM, s.runc, l.path("runc"), s.idmap)
+	}
 	for _, d := range []string{"root", "state", "temp", "s", "opt", "none", "runc"} {
 		if err := os.MkdirAll(l.path(d), 0o711); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -99,7 +100,25 @@ func (n *Node) configure(rejectHooks bool) error {
 	if err != nil {
 		return err
 	}
-	return n.writeConfig(n.bundle.bin("runc"), n.bundle.bin("idmap/runc"), !lower, rejectHooks)
+	old, err := n.bundle.old()
+	if err != nil {
+		return err
+	}
+	if old && rejectHooks {
+		return errors.New("containerd 1.7 has no validator")
+	}
+	return n.writeConfig(settings{
+		old: old, runc: n.bundle.bin("runc"), idmap: n.bundle.bin("idmap/runc"), restrictOOM: !lower, rejectHooks: rejectHooks,
+	})
+}
+
+// old says whether it is a containerd 1.7, which is configured in another way.
+func (b Bundle) old() (bool, error) {
+	out, err := exec.Command(b.bin("containerd"), "--version").Output()
+	if err != nil {
+		return false, fmt.Errorf("version of containerd: %w", err)
+	}
+	return strings.Contains(string(out), " 1.7."), nil
 }
 
 // spawn starts the containerd process and waits until it is ready.

@@ -34,12 +34,12 @@ func (b Bundle) Sysroot() string { return filepath.Join(string(b), "sysroot") }
 // Key names the bundle's content.
 func (b Bundle) Key() string { return filepath.Base(string(b)) }
 
-// Bundle makes the bundle, or finds it in the cache.
-func (m *Maker) Bundle(ctx context.Context) (Bundle, error) {
+// Bundle makes the bundle with a version of containerd, or finds it in the cache.
+func (m *Maker) Bundle(ctx context.Context, containerd string) (Bundle, error) {
 	if err := m.Install(ctx, "runc", "busybox-static"); err != nil {
 		return "", err
 	}
-	daemons, err := m.Containerd(ctx)
+	daemons, err := m.containerd(ctx, containerd)
 	if err != nil {
 		return "", err
 	}

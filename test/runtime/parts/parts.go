@@ -6,6 +6,7 @@ package parts
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,12 +14,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 )
 
-// containerdVersion is what the scenarios run on. ctd's configuration is in the
-// format of this version.
-const containerdVersion = "v2.4.2"
+// The containerds that the scenarios run on; ctd has a configuration for either.
+const (
+	Containerd    = "v2.4.2"
+	OldContainerd = "v1.7.29"
+)
 
 // runcVersion is of the runc that pods with a user namespace get: containerd asks
 // for id-mapped mounts, which Debian 12's runc 1.1 doesn't have. It is the newest
@@ -57,28 +61,48 @@ func New(cache, module string, log func(string)) *Maker {
 	return &Maker{cache: cache, module: module, log: log}
 }
 
-// Containerd builds containerd, its runc shim and ctr from the module proxy and
+// containerd builds containerd, its runc shim and ctr from the module proxy and
 // returns their directory. The first time takes minutes.
-func (m *Maker) Containerd(ctx context.Context) (string, error) {
-	dir := filepath.Join(m.cache, "containerd", containerdVersion+"-"+runtime.GOARCH)
+func (m *Maker) containerd(ctx context.Context, version string) (string, error) {
+	dir := filepath.Join(m.cache, "containerd", version+"-"+runtime.GOARCH)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	m.log("containerd " + containerdVersion + ": building from source, once (3 to 5 minutes of CPU time)")
-	err := atomically(dir, func(tmp string) error {
-		const path = "github.com/containerd/containerd/v2/cmd/"
-		// Static, so that they run in a guest without libraries, and without the
-		// snapshotters that need C libraries.
-		return m.goTool(ctx, "containerd "+containerdVersion, []string{"GOBIN=" + tmp, "GOGC=400"},
-			"install", "-v", "-ldflags", "-s -w", "-tags", "no_btrfs no_devmapper no_zfs",
-			path+"containerd@"+containerdVersion,
-			path+"containerd-shim-runc-v2@"+containerdVersion,
-			path+"ctr@"+containerdVersion)
-	})
+	m.log("containerd " + version + ": building from source, once (3 to 5 minutes of CPU time)")
+	err := atomically(dir, func(tmp string) error { return m.buildContainerd(ctx, version, tmp) })
 	if err != nil {
-		return "", fmt.Errorf("containerd %s: %w", containerdVersion, err)
+		return "", fmt.Errorf("containerd %s: %w", version, err)
 	}
 	return dir, nil
+}
+
+func (m *Maker) buildContainerd(ctx context.Context, version, into string) error {
+	// Static, so that they run in a guest without libraries, and without the
+	// snapshotters that need C libraries.
+	flags := []string{"-v", "-ldflags", "-s -w", "-tags", "no_btrfs no_devmapper no_zfs"}
+	names := []string{"cmd/containerd", "cmd/containerd-shim-runc-v2", "cmd/ctr"}
+	const module = "github.com/containerd/containerd"
+	if !strings.HasPrefix(version, "v1.") {
+		args := append([]string{"install"}, flags...)
+		for _, name := range names {
+			args = append(args, module+"/v2/"+name+"@"+version)
+		}
+		return m.goTool(ctx, "containerd "+version, []string{"GOBIN=" + into, "GOGC=400"}, args...)
+	}
+	// `go install` takes no module with an exclude directive, which this one has.
+	out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module+"@"+version).Output()
+	if err != nil {
+		return fmt.Errorf("download: %w: %s", err, out)
+	}
+	var source struct{ Dir string }
+	if err := json.Unmarshal(out, &source); err != nil {
+		return fmt.Errorf("download: %w", err)
+	}
+	args := append([]string{"build", "-C", source.Dir, "-mod=readonly", "-o", into + "/"}, flags...)
+	for _, name := range names {
+		args = append(args, "./"+name)
+	}
+	return m.goTool(ctx, "containerd "+version, []string{"GOGC=400"}, args...)
 }
 
 // Runc builds a runc with id-mapped mounts from the module proxy and returns its

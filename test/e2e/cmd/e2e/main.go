@@ -3,7 +3,7 @@
 // and attach mode, and of their own for the Collector receiver's.
 //
 //	go run ./test/e2e/cmd/e2e [-kernels 6.12] [-smoke "6.1 newest"] [-modes "lsm fentry kprobe"]
-//	    [-where auto|host|vm] [-run REGEXP] [-j N] [-update]
+//	    [-where auto|host|vm] [-run REGEXP] [-old] [-j N] [-update]
 //	go run ./test/e2e/cmd/e2e -lifecycles 1000    only that many containers that come and go
 package main
 
@@ -28,7 +28,8 @@ import (
 type options struct {
 	where, kernels, smoke, modes, run string
 	parallel, lifecycles              int
-	update                            bool
+	update, old                       bool
+	oldBundle                         parts.Bundle // with containerd 1.7
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	// An emulated processor keeps one of this machine's busy.
 	flag.IntVar(&o.parallel, "j", runtime.NumCPU(), "how many VMs run at a time")
 	flag.IntVar(&o.lifecycles, "lifecycles", 0, "instead of all else let so `many` containers come and go on each of -kernels")
+	flag.BoolVar(&o.old, "old", false, "all of it on containerd 1.7")
 	flag.BoolVar(&o.update, "update", false, "write the golden files anew")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -85,6 +87,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	if slices.ContainsFunc(runs, func(r testRun) bool { return r.old }) {
+		if o.oldBundle, err = m.Bundle(ctx, parts.OldContainerd); err != nil {
+			return err
+		}
+	}
 	if slices.ContainsFunc(runs, func(r testRun) bool { return r.test == testReceiver }) {
 		if job.Programs["otelcol-beesting"], err = m.ReceiverCollector(ctx); err != nil {
 			return err
@@ -120,7 +127,7 @@ func build(ctx context.Context, m *parts.Maker, bin string) (place.Job, error) {
 		return j, err
 	}
 	j.Programs["otelcol"] = otelcol
-	j.Bundle, err = m.Bundle(ctx)
+	j.Bundle, err = m.Bundle(ctx, parts.Containerd)
 	return j, err
 }
 

@@ -28,6 +28,9 @@ const smoke = "TestContainerd/(Touch|ProcessIdentity|FirstInstruction|TwoPods|Pa
 // that is missed has to be counted, which Parallel200 checks.
 const smokeFentry = "TestContainerd/Parallel200$"
 
+// smokeOld are the scenarios that an older runtime could change.
+const smokeOld = "TestContainerd/(Touch|TwoPods|UnmatchedPod|AgentRestart|ContainerdRestart|SlowAgent)$"
+
 // The tests of the package, and what of the receiver's could differ with a
 // kernel.
 const (
@@ -53,10 +56,11 @@ type testRun struct {
 	mode    string // of the sensor
 	test    string // testAgent, testReceiver, testPlanting or testLifecycles
 	pattern string // as for `go test -run`; all of test if empty
+	old     bool   // on the older containerd
 }
 
 // hasGolden says whether the tests compare anything with golden files.
-func (r testRun) hasGolden() bool { return r.test != testReceiver && r.mode == "auto" }
+func (r testRun) hasGolden() bool { return r.test != testReceiver && r.mode == "auto" && !r.old }
 
 func (r testRun) name() string {
 	name := r.mode
@@ -72,6 +76,9 @@ func (r testRun) name() string {
 	case testMany:
 		name = "many"
 	}
+	if r.old {
+		name += " on containerd 1.7"
+	}
 	if !r.place.VM {
 		return "here " + name
 	}
@@ -85,30 +92,41 @@ func plan(o options) []testRun {
 	var runs []testRun
 	if o.lifecycles > 0 {
 		for _, k := range full {
-			runs = append(runs, testRun{inVM(k), "auto", testLifecycles, ""})
+			runs = append(runs, testRun{place: inVM(k), mode: "auto", test: testLifecycles})
 		}
 		return runs
 	}
 	for _, k := range full {
-		runs = append(runs, testRun{inVM(k), "auto", testAgent, ""}, testRun{inVM(k), "auto", testReceiver, ""}, testRun{inVM(k), "auto", testPlanting, ""})
+		for _, test := range []string{testAgent, testReceiver, testPlanting} {
+			runs = append(runs, testRun{place: inVM(k), mode: "auto", test: test})
+		}
+	}
+	if o.run == "" {
+		for _, k := range full {
+			runs = append(runs, testRun{place: inVM(k), mode: "auto", test: testAgent, pattern: smokeOld, old: true})
+		}
 	}
 	for _, k := range smokes {
 		for _, mode := range modesOf(k, split(o.modes)) {
 			// In full, auto is lsm: Debian's kernels have it on.
 			if !slices.Contains(full, k) || mode != "lsm" {
-				runs = append(runs, testRun{inVM(k), mode, testAgent, smokeOf(k, mode)})
+				runs = append(runs, testRun{place: inVM(k), mode: mode, test: testAgent, pattern: smokeOf(k, mode)})
 			}
 		}
 	}
 	if n := len(smokes); n > 0 && !slices.Contains(full, smokes[n-1]) {
-		runs = append(runs, testRun{inVM(smokes[n-1]), "auto", testReceiver, receiverSmoke})
+		runs = append(runs, testRun{place: inVM(smokes[n-1]), mode: "auto", test: testReceiver, pattern: receiverSmoke})
 	}
 	if o.run != "" {
 		for _, k := range full {
-			runs = append(runs, testRun{inVM(k), "auto", testStart, ""}, testRun{inVM(k), "auto", testMany, ""})
+			runs = append(runs, testRun{place: inVM(k), mode: "auto", test: testStart}, testRun{place: inVM(k), mode: "auto", test: testMany})
 		}
 	}
-	return asked(runs, o.run)
+	runs = asked(runs, o.run)
+	for i := range runs {
+		runs[i].old = runs[i].old || o.old
+	}
+	return runs
 }
 
 // smokeOf is what depends on a kernel and an attach mode.
@@ -158,7 +176,7 @@ func onHost(runs []testRun) []testRun {
 	slices.SortFunc(runs, func(a, b testRun) int {
 		return cmp.Or(cmp.Compare(a.test, b.test), cmp.Compare(a.mode, b.mode), cmp.Compare(a.pattern, b.pattern))
 	})
-	return slices.CompactFunc(runs, func(a, b testRun) bool { return a.test == b.test && a.mode == b.mode })
+	return slices.CompactFunc(runs, func(a, b testRun) bool { return a.test == b.test && a.mode == b.mode && a.old == b.old })
 }
 
 func split(list string) []string {
@@ -171,6 +189,9 @@ func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options
 	j.Stderr = p.stream(r.name())
 	if o.update && r.hasGolden() {
 		j.Stdout = io.MultiWriter(j.Stdout, parts.NewLines(golden.line))
+	}
+	if r.old {
+		j.Bundle = o.oldBundle
 	}
 	j.Timeout = o.limit()
 	j.Commands = func(bin, bundle string) [][]string { return r.commands(o, bin, bundle) }
@@ -205,7 +226,7 @@ func (r testRun) commands(o options, bin, bundle string) [][]string {
 		args = append(args, "-update")
 	}
 	commands := [][]string{args}
-	if r.test == testAgent && r.mode == "auto" && o.run == "" {
+	if r.test == testAgent && r.mode == "auto" && o.run == "" && !r.old {
 		commands = append(commands, []string{"ctd.test", "-test.v", "-bundle", bundle})
 	}
 	return commands

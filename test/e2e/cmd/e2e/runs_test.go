@@ -17,12 +17,12 @@ func names(runs []testRun) string {
 
 func TestPlan(t *testing.T) {
 	o := options{kernels: "6.12", smoke: "6.1 6.12 newest", modes: "lsm fentry kprobe"}
-	const all = "6.12 auto, 6.12 receiver, 6.12 planting, 6.1 lsm, 6.1 fentry, 6.1 kprobe, 6.12 fentry, 6.12 kprobe, " +
+	const all = "6.12 auto, 6.12 receiver, 6.12 planting, 6.12 auto on containerd 1.7, 6.1 lsm, 6.1 fentry, 6.1 kprobe, 6.12 fentry, 6.12 kprobe, " +
 		"newest lsm, newest fentry, newest kprobe, newest receiver"
 	if got := names(plan(o)); got != all {
 		t.Errorf("plan: %s\nwant: %s", got, all)
 	}
-	if got := names(onHost(plan(o))); got != "here auto, here fentry, here kprobe, here lsm, here planting, here receiver" {
+	if got := names(onHost(plan(o))); got != "here auto, here auto on containerd 1.7, here fentry, here kprobe, here lsm, here planting, here receiver" {
 		t.Errorf("on a host: %s", got)
 	}
 	for pattern, want := range map[string]string{
@@ -38,7 +38,11 @@ func TestPlan(t *testing.T) {
 			t.Errorf("-run %s: %s\nwant: %s", pattern, got, want)
 		}
 	}
-	o.smoke, o.run = "", "TestReceiver"
+	o.run, o.old = "TestPlanting", true
+	if got := names(plan(o)); got != "6.12 planting on containerd 1.7" {
+		t.Errorf("the older runtime: %s", got)
+	}
+	o.smoke, o.run, o.old = "", "TestReceiver", false
 	if got := names(plan(o)); got != "6.12 receiver" {
 		t.Errorf("one kernel: %s", got)
 	}
@@ -58,6 +62,7 @@ func TestCommands(t *testing.T) {
 	}
 	want := []string{
 		"e2e.test", "^TestContainerd$", "ctd.test", "e2e.test", "^TestReceiver$", "e2e.test", "^TestPlanting$",
+		"e2e.test", smokeOld,
 		"e2e.test", smoke, "e2e.test", smokeFentry, "e2e.test", receiverSmoke,
 	}
 	if !slices.Equal(got, want) {
