@@ -39,7 +39,7 @@ const (
 	testPlanting   = "TestPlanting"
 	testLifecycles = "TestLifecycles"
 	testStart      = "TestStartCost" // as the next, it runs if asked for
-	testMany       = "TestMany"
+	testMany       = "TestMany"      // takes a quarter of an hour on an idle processor
 	receiverSmoke  = "TestReceiver/(Parity|PartialReload)$"
 )
 
@@ -193,7 +193,7 @@ func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options
 	if r.old {
 		j.Bundle = o.oldBundle
 	}
-	j.Timeout = o.limit()
+	j.Timeout = r.limit(o)
 	j.Commands = func(bin, bundle string) [][]string { return r.commands(o, bin, bundle) }
 	code, err := r.place.Run(ctx, m, j)
 	if err != nil {
@@ -206,11 +206,16 @@ func (r testRun) run(ctx context.Context, m *parts.Maker, j place.Job, o options
 }
 
 // limit is of one VM.
-func (o options) limit() time.Duration { return timeout + time.Duration(o.lifecycles)*lifecycleLimit }
+func (r testRun) limit(o options) time.Duration {
+	if r.test == testMany {
+		return 3 * timeout
+	}
+	return timeout + time.Duration(o.lifecycles)*lifecycleLimit
+}
 
 func (r testRun) commands(o options, bin, bundle string) [][]string {
 	args := []string{
-		"e2e.test", "-test.v", "-test.timeout", o.limit().String(), "-bundle", bundle, "-mode", r.mode,
+		"e2e.test", "-test.v", "-test.timeout", r.limit(o).String(), "-bundle", bundle, "-mode", r.mode,
 		"-beesting", filepath.Join(bin, "beesting"), "-collector", filepath.Join(bin, "otelcol"),
 		"-receiver", filepath.Join(bin, "otelcol-beesting"),
 	}
