@@ -199,6 +199,10 @@ bench: ## Instructions and memory that watching costs, beside other ways.
 bench-start: ## What tokens add to the start of a container, and the agent's answers.
 	@$(STEP) 'bench-start $(KERNEL)' go run ./test/e2e/cmd/e2e -kernels $(KERNEL) -run TestStartCost
 
+.PHONY: bench-latency
+bench-latency: ## From a touch to the OTLP back end, on this machine.
+	@$(STEP) bench-latency go run ./test/latency
+
 .PHONY: test-many
 test-many: ## 500 containers are there before the agent, and at its restart.
 	@$(STEP) 'test-many $(KERNEL)' go run ./test/e2e/cmd/e2e -kernels $(KERNEL) -run TestMany
