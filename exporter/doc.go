@@ -16,4 +16,4 @@
 // the table, is docs/telemetry.md.
 package exporter
 
-//go:generate go test -run ^TestTelemetryReference$ -count=1 . -update
+//go:generate go test -run ^(TestTelemetryReference|TestExamples)$ -count=1 . -update
