@@ -149,11 +149,20 @@ func (s *planting) refusals(t *testing.T) {
 	}
 }
 
+// user is whose the containers and their tokens are. An older runtime's NRI doesn't
+// tell, and then tokens are root's.
+func (s *planting) user() int64 {
+	if s.node.Old() {
+		return 0
+	}
+	return appUser
+}
+
 // cellBox runs a container of a row.
 func (s *planting) cellBox(t *testing.T, row *plantRow, ns string) *box {
 	t.Helper()
 	p := row.pod
-	p.ns, p.name, p.user = ns, fmt.Sprintf("%s-%d", ns, s.pods), appUser
+	p.ns, p.name, p.user = ns, fmt.Sprintf("%s-%d", ns, s.pods), s.user()
 	b := s.run(t, p)
 	s.mustRun(t, b)
 	return b
@@ -277,7 +286,7 @@ func (s *planting) lookAt(t *testing.T, c *cell) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := strings.TrimSpace(string(r.Stdout)), fmt.Sprintf("%d:%d 600", appUser, appUser); got != want {
+	if got, want := strings.TrimSpace(string(r.Stdout)), fmt.Sprintf("%d:%d 600", s.user(), s.user()); got != want {
 		t.Errorf("%s, %s: owner and mode are %q %s, want %q", c.row.name, c.token, got, r.Stderr, want)
 	}
 }
@@ -342,6 +351,10 @@ func (s *planting) onceEach(t *testing.T, touched map[string]*cell) {
 	}
 }
 
+// oldCells are four ways in each row but that of the user namespace, which needs
+// a newer runtime.
+const oldCells = 16
+
 // matrixText compares the table with the one in the documentation.
 func (s *planting) matrixText(t *testing.T, columns []string, cells []*cell) {
 	t.Helper()
@@ -354,6 +367,13 @@ func (s *planting) matrixText(t *testing.T, columns []string, cells []*cell) {
 		if i%len(columns) == len(columns)-1 {
 			text += " |\n"
 		}
+	}
+	if s.node.Old() {
+		t.Logf("on the older runtime:\n%s", text)
+		if n := strings.Count(text, "●"); n < oldCells {
+			t.Errorf("%d of the cells have a token, want %d", n, oldCells)
+		}
+		return
 	}
 	goldenText(t, "planting-matrix.md", text)
 }

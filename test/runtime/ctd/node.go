@@ -46,6 +46,7 @@ func (b Bundle) Images() string { return filepath.Join(string(b), "images.tar") 
 type Node struct {
 	layout
 	bundle Bundle
+	old    bool
 	lock   *os.File
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
@@ -100,15 +101,14 @@ func (n *Node) configure(rejectHooks bool) error {
 	if err != nil {
 		return err
 	}
-	old, err := n.bundle.old()
-	if err != nil {
+	if n.old, err = n.bundle.old(); err != nil {
 		return err
 	}
-	if old && rejectHooks {
+	if n.old && rejectHooks {
 		return errors.New("containerd 1.7 has no validator")
 	}
 	return n.writeConfig(settings{
-		old: old, runc: n.bundle.bin("runc"), idmap: n.bundle.bin("idmap/runc"), restrictOOM: !lower, rejectHooks: rejectHooks,
+		old: n.old, runc: n.bundle.bin("runc"), idmap: n.bundle.bin("idmap/runc"), restrictOOM: !lower, rejectHooks: rejectHooks,
 	})
 }
 
@@ -170,6 +170,10 @@ func (n *Node) CRI() *cri.Client { return n.cri }
 
 // NRISocket is where NRI plugins connect.
 func (n *Node) NRISocket() string { return n.nriSocket() }
+
+// Old says that this is a containerd 1.7: it has no validator, and its NRI doesn't
+// tell a container's user.
+func (n *Node) Old() bool { return n.old }
 
 // Dir is the node's directory; it goes away with the node.
 func (n *Node) Dir() string { return n.dir }
