@@ -75,6 +75,9 @@ func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, err
 	if o.Queue <= 0 {
 		o.Queue = DefaultQueue
 	}
+	if err := noFile(o.Getenv); err != nil {
+		return nil, err
+	}
 	off, err := disabled(o.Getenv)
 	if err != nil {
 		return nil, err

@@ -78,6 +78,16 @@ func disabled(getenv func(string) string) (bool, error) {
 	}
 }
 
+// noFile refuses a declarative configuration: it describes the SDK's providers and
+// processors, of which none is here, and where it is set it is meant to be the only
+// source. To go on without it could send telemetry to another place than it says.
+func noFile(getenv func(string) string) error {
+	if v := getenv("OTEL_CONFIG_FILE"); v != "" {
+		return fmt.Errorf("OTEL_CONFIG_FILE=%q: files of the declarative configuration are not read; unset it and use OTEL_EXPORTER_OTLP_ENDPOINT and the other variables of docs/telemetry.md", v)
+	}
+	return nil
+}
+
 // selected reads OTEL_LOGS_EXPORTER or OTEL_TRACES_EXPORTER.
 func (e env) selected() (bool, error) {
 	variable := "OTEL_" + e.signal.variable + "_EXPORTER"

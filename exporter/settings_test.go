@@ -83,6 +83,7 @@ func TestWrongSettings(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_ENDPOINT=https://c OTEL_EXPORTER_OTLP_CERTIFICATE=" + empty, "no certificate in"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT=https://c OTEL_EXPORTER_OTLP_CLIENT_KEY=x", "one is set without the other"},
 		{"OTEL_SDK_DISABLED=1", "OTEL_SDK_DISABLED"},
+		{"OTEL_CONFIG_FILE=/etc/otel.yaml", `OTEL_CONFIG_FILE="/etc/otel.yaml": files of the declarative`},
 		{"OTEL_LOGS_EXPORTER=console", `OTEL_LOGS_EXPORTER="console": must be otlp or none`},
 	} {
 		var pairs []string
