@@ -235,9 +235,6 @@ func (s *planting) reboot(t *testing.T) {
 // hooksForbidden: the runtime refuses a container because of its hook. The next
 // attempt, as a kubelet makes it, gets the token as a mount.
 func (s *planting) hooksForbidden(t *testing.T) {
-	if s.node.Old() {
-		t.Skip("containerd 1.7 has no validator")
-	}
 	if err := s.node.RejectHooks(); err != nil {
 		t.Fatal(err)
 	}
