@@ -39,7 +39,10 @@ type pages struct {
 }
 
 // meta is the part of a meta page that leads on.
-type boltMeta struct{ root, freelist, pages, txid uint64 }
+type boltMeta struct {
+	root, freelist, pages, txid uint64
+	pageSize                    uint32
+}
 
 func verify(f *os.File) error {
 	fi, err := f.Stat()
@@ -49,6 +52,9 @@ func verify(f *os.File) error {
 	m, err := currentMeta(f)
 	if err != nil {
 		return err
+	}
+	if m.pageSize != pageSize {
+		return fmt.Errorf("pages are said to have %d bytes", m.pageSize)
 	}
 	if have := uint64(fi.Size()) / pageSize; m.pages > have {
 		return fmt.Errorf("%d pages are used, the file has %d", m.pages, have)
@@ -81,12 +87,13 @@ func currentMeta(f io.ReaderAt) (boltMeta, error) {
 	return newest, nil
 }
 
-// decodeMeta reads magic 4, version 4, page size 4, flags 4, root 8, sequence 8,
-// freelist 8, high water mark 8, transaction 8, checksum 8.
+// decodeMeta says whether bbolt takes it for whole (Meta.Validate of 1.5.0, which
+// doesn't look at the page size). It reads magic 4, version 4, page size 4, flags 4,
+// root 8, sequence 8, freelist 8, high water mark 8, transaction 8, checksum 8.
 func decodeMeta(b []byte) (boltMeta, bool) {
 	u32, u64 := binary.NativeEndian.Uint32, binary.NativeEndian.Uint64
-	ok := u32(b) == boltMagic && u32(b[4:]) == boltVersion && u32(b[8:]) == pageSize && u64(b[56:]) == checksum(b)
-	return boltMeta{root: u64(b[16:]), freelist: u64(b[32:]), pages: u64(b[40:]), txid: u64(b[48:])}, ok
+	ok := u32(b) == boltMagic && u32(b[4:]) == boltVersion && u64(b[56:]) == checksum(b)
+	return boltMeta{root: u64(b[16:]), freelist: u64(b[32:]), pages: u64(b[40:]), txid: u64(b[48:]), pageSize: u32(b[8:])}, ok
 }
 
 // checksum is of all that stands before it.
