@@ -171,8 +171,8 @@ func TestInvalidThenValid(t *testing.T) {
 		t.Errorf("refused %d times", n)
 	}
 	d.replace(text("second"))
-	d.until("applied", func() bool { return d.tokens() == "second" })
-	if s := d.Status(); s.LastError != "" || !s.LastErrorAt.IsZero() || s.Hash == before.Hash || !s.LoadedAt.After(before.LoadedAt) {
+	d.until("applied", func() bool { return d.tokens() == "second" && d.Status().LastError == "" }) // the status comes after
+	if s := d.Status(); !s.LastErrorAt.IsZero() || s.Hash == before.Hash || !s.LoadedAt.After(before.LoadedAt) {
 		t.Errorf("status %+v", s)
 	}
 }
