@@ -72,6 +72,7 @@ func (s *suite) crowd(ctx context.Context, t *testing.T) []*box {
 			}
 			boxes = append(boxes, &b)
 		}
+		t.Logf("%d containers run", len(boxes))
 	}
 	return boxes
 }
