@@ -37,8 +37,6 @@ func drift(op string, sameBoot bool) float64 {
 		return 2000 // a hundredth: one that comes and goes, twice switched
 	case op == figure.Exec:
 		return 150
-	case op == figure.Mmap && sameBoot:
-		return 35 // see guest/driver.go: one in seven children takes 30 less
 	case sameBoot:
 		return 5
 	default:
