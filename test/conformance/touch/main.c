@@ -102,6 +102,7 @@ static void list(void)
 		quote("cant", t->cant);
 		quote("detail", t->detail);
 		quote("since", t->since);
+		quote("again", t->again);
 		quote("only", t->only);
 		quote("content", t->content);
 		number("mode", t->mode ? t->mode : 0755);
@@ -111,7 +112,6 @@ static void list(void)
 		number("reads", t->reads);
 		number("writes", t->writes);
 		number("inherit", t->inherit);
-		number("again", t->again);
 		number("hardlink", t->hardlink);
 		number("host", t->host);
 		number("rw", t->rw);

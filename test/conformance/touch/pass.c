@@ -70,7 +70,7 @@ CASE(inherit_copy_file_range, "read", "copy_file_range(2) from it; before 6.8 th
 {
 	OK(copy_file_range(INHERITED, NULL, OK(open(file(scratch, "copy"), O_WRONLY)), NULL, 8, 0));
 }
-CASE(inherit_dedupe, "read x2", "FIDEDUPERANGE: whether another file has the same in it; the kernel asks twice from 6.8 on, and did in some versions before", .before = "6.8", .old = "read", .again = 1, .fanotify = "", .cant = "on tmpfs and ext4 refused before the file is asked for anything; not in the fanotify mode", .reflink = 1, .inherit = 1)
+CASE(inherit_dedupe, "read x2", "FIDEDUPERANGE: whether another file has the same in it; the kernel asks twice from 6.8 on, and did in some versions before", .before = "6.8", .old = "read", .again = "6.8", .fanotify = "", .cant = "on tmpfs and ext4 refused before the file is asked for anything; not in the fanotify mode", .reflink = 1, .inherit = 1)
 {
 	union { struct file_dedupe_range r; char space[sizeof(struct file_dedupe_range) + sizeof(struct file_dedupe_range_info)]; } d = {.r = {.src_length = 8, .dest_count = 1}};
 

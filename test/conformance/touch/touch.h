@@ -70,9 +70,9 @@ struct touch {
 	unsigned int reads, writes;
 	/* inherit: descriptor 3 is the token, opened before it was watched. */
 	unsigned int inherit;
-	/* again: the kernel may ask a second time for what it could not do at once;
-	 * told twice then, which counts as in part. */
-	unsigned int again;
+	/* again: before this kernel it may ask once more than is expected; that is told
+	 * too, and counts as in part. */
+	const char *again;
 	/* hardlink: the token has a second name, in hard. */
 	unsigned int hardlink;
 	/* no_end: the end of the open may be missing. */

@@ -104,7 +104,7 @@ static void ring_read(enum way way, int fd)
 CASE(uring_own_read, "open", "IORING_OP_READ of the own open, inline", .reads = 1) { ring_read(INLINE, OK(open(token, O_RDONLY))); }
 CASE(uring_own_read_worker, "open", "IORING_OP_READ of the own open, IOSQE_ASYNC") { ring_read(WORKER, OK(open(token, O_RDONLY))); }
 CASE(uring_own_read_polled, "open", "IORING_OP_READ of the own open, SQPOLL", .root = 1, .since = "5.11") { ring_read(POLLED, OK(open(token, O_RDONLY))); }
-CASE(uring_inherit_read, "read", "IORING_OP_READ of an inherited descriptor, inline; twice where a worker has to try again", .inherit = 1, .again = 1) { ring_read(INLINE, 3); }
+CASE(uring_inherit_read, "read", "IORING_OP_READ of an inherited descriptor, inline; before 6.1 twice where a worker has to try again", .inherit = 1, .again = "6.1") { ring_read(INLINE, 3); }
 CASE(uring_inherit_read_worker, "read", "IORING_OP_READ of an inherited descriptor, IOSQE_ASYNC", .inherit = 1) { ring_read(WORKER, 3); }
 
 /* keep puts a file into a ring's own table, which is no descriptor any more; -1
@@ -128,7 +128,7 @@ CASE(uring_own_read_kept, "open", "IORING_OP_READ of the own open from the ring'
 	OK(close(fd));
 	read_kept(&r);
 }
-CASE(uring_inherit_read_kept, "read", "IORING_OP_READ of an inherited descriptor from the ring's table; twice where a worker has to try again", .inherit = 1, .again = 1)
+CASE(uring_inherit_read_kept, "read", "IORING_OP_READ of an inherited descriptor from the ring's table; before 6.1 twice where a worker has to try again", .inherit = 1, .again = "6.1")
 {
 	struct ring r = new_ring(INLINE);
 

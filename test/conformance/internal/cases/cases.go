@@ -25,6 +25,7 @@ type Case struct {
 	KprobeOverlay     *string
 	Cant, Detail      string
 	Since, Only       string
+	Again             string
 	Content           string
 	Mode, Owner       uint32
 	StartAs, UID      uint32
@@ -33,7 +34,7 @@ type Case struct {
 	Hardlink, Host    int
 	RW, NoEnd         int
 	Directory, Lower  int
-	Reflink, Again    int
+	Reflink           int
 }
 
 // The planting forms: a file of its own bind-mounted over a path, and a file in
@@ -77,6 +78,9 @@ func (c Case) In(form string) bool { return c.Only == "" || c.Only == form }
 
 // Lacking tells whether a kernel release is too old for the case.
 func (c Case) Lacking(release string) bool { return older(release, c.Since) }
+
+// AskedAgain says whether the kernel may ask once more than is expected.
+func (c Case) AskedAgain(release string) bool { return older(release, c.Again) }
 
 // older tells whether a release is before a series; none is before "".
 func older(release, series string) bool {

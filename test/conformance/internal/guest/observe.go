@@ -302,7 +302,7 @@ func (o *observed) merged(want cases.Tally) {
 		}
 	}
 	for t, n := range want {
-		if o.c.Again != 0 && o.got[t] == n+1 {
+		if o.c.AskedAgain(o.run.release) && o.got[t] == n+1 {
 			o.got[t], o.less = n, true
 		}
 		several := t.Kind == "read" || t.Kind == "write" || t.Kind == "setattr"
