@@ -69,6 +69,9 @@ type Rung struct {
 	// Counted and Right are the ends whose reads and writes were judged, and
 	// were right.
 	Opens, Ends, Counted, Right int
+	// Late counts cases that were run again, as who touched could not be looked at
+	// in time.
+	Late int
 }
 
 // Line is one line of the guest's output: one of the fields is set.

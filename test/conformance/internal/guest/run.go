@@ -76,6 +76,7 @@ func (r *rungRun) cell(g *ground, c cases.Case, place cases.Place) (cell cases.C
 		if err != nil || !late || !cell.Verdict.Failed() || try == lateTries {
 			return cell, err
 		}
+		r.rung.Late++
 	}
 }
 

@@ -140,7 +140,11 @@ func RungLine(r cases.Rung) string {
 		}
 		return fmt.Sprintf("%s %s: %s: %s", r.Rung, r.Tier, word, r.Refused)
 	}
-	return fmt.Sprintf("%s %s: %d of %d opens ended, counts of %d of %d ends right", r.Rung, r.Tier, r.Ends, r.Opens, r.Right, r.Counted)
+	line := fmt.Sprintf("%s %s: %d of %d opens ended, counts of %d of %d ends right", r.Rung, r.Tier, r.Ends, r.Opens, r.Right, r.Counted)
+	if r.Late > 0 {
+		line += fmt.Sprintf("; %d times a case was run again, as the machine left no time to look at who touched", r.Late)
+	}
+	return line
 }
 
 // Summary counts a kernel's cells by verdict.
