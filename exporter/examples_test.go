@@ -1,16 +1,11 @@
 package exporter
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"testing"
-
-	"go.opentelemetry.io/collector/pdata/plog"
-	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/beesting-otel/beesting"
 )
@@ -54,20 +49,12 @@ func exampleOf(r kindRule) beesting.Access {
 // OTLP's JSON, as any receiver of OTLP gets it.
 func TestExamples(t *testing.T) {
 	var names []string
-	m := sampleMapping(t)
 	for _, r := range kindTable {
-		items := accesses(exampleOf(r))
-		logs, err := (&plog.JSONMarshaler{}).MarshalLogs(m.logs(items))
-		if err != nil {
-			t.Fatal(err)
-		}
-		traces, err := (&ptrace.JSONMarshaler{}).MarshalTraces(m.traces(items))
-		if err != nil {
-			t.Fatal(err)
-		}
 		name := string(r.kind) + ".json"
 		names = append(names, name)
-		example(t, name, oneLine.ReplaceAll(bothAsJSON(t, map[string]json.RawMessage{"logs": logs, "traces": traces}), []byte(`{"key": $1, "value": {$2}}`)))
+		text := pdataJSON(t, sampleMapping(t), exampleOf(r))
+		// golden's names are below testdata.
+		golden(t, filepath.Join("..", examplesDir, name), oneLine.ReplaceAll(text, []byte(`{"key": $1, "value": {$2}}`)))
 	}
 	entries, err := os.ReadDir(examplesDir)
 	if err != nil {
@@ -77,26 +64,5 @@ func TestExamples(t *testing.T) {
 		if !slices.Contains(names, e.Name()) {
 			t.Errorf("%s is of no kind", filepath.Join(examplesDir, e.Name()))
 		}
-	}
-}
-
-func example(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join(examplesDir, name)
-	if *update {
-		if err := os.MkdirAll(examplesDir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs: go test ./exporter -run TestExamples -update", file)
 	}
 }

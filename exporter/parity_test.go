@@ -142,18 +142,23 @@ func deliverItem(t *testing.T, s sink, it item) error {
 func TestPDataGolden(t *testing.T) {
 	for name, a := range samples() {
 		t.Run(name, func(t *testing.T) {
-			m := sampleMapping(t)
-			logs, err := (&plog.JSONMarshaler{}).MarshalLogs(m.logs(accesses(a)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			traces, err := (&ptrace.JSONMarshaler{}).MarshalTraces(m.traces(accesses(a)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden(t, name+".otlp.json", bothAsJSON(t, map[string]json.RawMessage{"logs": logs, "traces": traces}))
+			golden(t, name+".otlp.json", pdataJSON(t, sampleMapping(t), a))
 		})
 	}
+}
+
+// pdataJSON is an access's log record and span in OTLP's JSON.
+func pdataJSON(t *testing.T, m *Mapping, a beesting.Access) []byte {
+	t.Helper()
+	logs, err := (&plog.JSONMarshaler{}).MarshalLogs(m.logs(accesses(a)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	traces, err := (&ptrace.JSONMarshaler{}).MarshalTraces(m.traces(accesses(a)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bothAsJSON(t, map[string]json.RawMessage{"logs": logs, "traces": traces})
 }
 
 // bothAsJSON is the golden files' form: the OTLP JSON unchanged but for white
