@@ -1,9 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // mostLines bounds what is kept of one test's output, from its end.
 const mostLines = 25
@@ -13,24 +10,20 @@ const mostLines = 25
 type failures struct {
 	current string
 	lines   map[string][]string
-	failed  []string // in the order of their ends: the innermost come first
+	failed  []string // in the order of their verdicts: a test before those in it
 }
 
 func (f *failures) line(line string) {
 	if f.lines == nil {
 		f.lines = map[string][]string{}
 	}
-	marker, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-	name, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	words := strings.Fields(line)
 	switch {
-	case marker == "===":
-		_, f.current, _ = strings.Cut(strings.TrimSpace(rest), " ")
-		f.current = strings.TrimSpace(f.current)
-	case marker == "---" && name == "FAIL:":
-		_, name, _ = strings.Cut(rest, " ")
-		name, _, _ = strings.Cut(name, " ")
-		f.failed = append(f.failed, name)
-	case marker == "---":
+	case len(words) >= 3 && words[0] == "===":
+		f.current = words[2]
+	case len(words) >= 3 && words[0] == "---" && words[1] == "FAIL:":
+		f.failed = append(f.failed, words[2])
+	case len(words) >= 3 && words[0] == "---":
 	default:
 		kept := append(f.lines[f.current], line)
 		f.lines[f.current] = kept[max(0, len(kept)-mostLines):]
@@ -42,7 +35,7 @@ func (f *failures) line(line string) {
 func (f *failures) report() []string {
 	var out []string
 	for _, name := range f.failed {
-		out = append(out, fmt.Sprintf("--- FAIL: %s", name))
+		out = append(out, "--- FAIL: "+name)
 		out = append(out, f.lines[name]...)
 		delete(f.lines, name)
 	}
