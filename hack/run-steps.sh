@@ -23,11 +23,19 @@ for step in "$@"; do
   target=${step%:*} limit=${step#*:}
   start=$SECONDS
   printf '\n##### %s\n' "$target"
-  timeout --kill-after=20 "$limit" "${MAKE:-make}" --no-print-directory "$target" </dev/null > >(tee "$logs/$target") 2>&1 &
+  exec {out}> >(tee "$logs/$target")
+  tee=$!
+  timeout --kill-after=20 "$limit" "${MAKE:-make}" --no-print-directory "$target" </dev/null >&"$out" 2>&1 &
   running=$!
   wait "$running"
   status=$?
   running=
+  exec {out}>&-
+  # For its last lines; not for ever, as an orphan of the step may hold the pipe.
+  for ((i = 0; i < 50; i++)); do
+    kill -0 "$tee" 2>/dev/null || break
+    sleep 0.1
+  done
   case $status in
     0) verdict=passed; passed=$((passed + 1)) ;;
     124 | 137) verdict='FAILED: over its limit'; failed=$((failed + 1)) ;;
