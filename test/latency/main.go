@@ -150,7 +150,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.all.Write(b)
-	if strings.Contains(t.all.String(), "watching") {
+	if _, line, found := strings.Cut(t.all.String(), "watching "); found && strings.Contains(line, ")") {
 		t.once.Do(func() { close(t.ready) })
 	}
 	return len(b), nil
@@ -162,14 +162,12 @@ func (t *tail) text() string {
 	return t.all.String()
 }
 
-// mode is the attach mode that the first lines name.
+// mode is how it watches: "watching 1 files (fanotify)".
 func (t *tail) mode() string {
-	for _, mode := range []string{"fanotify", "kprobe", "fentry", "lsm"} {
-		if strings.Contains(t.text(), mode) {
-			return mode
-		}
-	}
-	return "unknown mode"
+	_, rest, _ := strings.Cut(t.text(), "watching ")
+	_, rest, _ = strings.Cut(rest, "(")
+	mode, _, _ := strings.Cut(rest, ")")
+	return mode
 }
 
 // backend takes logs and spans over OTLP/HTTP and notes how old they are.
