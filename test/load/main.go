@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	processes := flags.Int("processes", 8, "how many processes make it")
 	cpus := flags.Int("smp", 4, "`number` of the VM's processors")
 	only := flags.String("run", "", "only scenarios whose names match this regular `expression`")
-	timeout := flags.Duration("timeout", 30*time.Minute, "limit for the whole run")
+	timeout := flags.Duration("timeout", time.Hour, "limit for the whole run")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
