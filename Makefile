@@ -33,7 +33,7 @@ VM_PACKAGES = $(shell grep -rlE '^//go:build .*\bvmtest\b' --include='*_test.go'
 
 # Of them, those that need root, real file systems or a sensor more than a certain
 # kernel: each command loads its programs anew, which takes an emulator long.
-VM_ONE_KERNEL ?= ./internal/hook ./internal/state ./internal/stealth ./cmd/beesting
+VM_ONE_KERNEL ?= ./internal/hook ./internal/journal ./internal/state ./internal/stealth ./cmd/beesting
 
 STEP := hack/step.sh
 

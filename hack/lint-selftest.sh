@@ -58,6 +58,8 @@ refuse_import internal/hook/wire wire encoding/json
 refuse_import cmd/beesting-hook main os
 refuse_import internal/content content "$module"
 refuse_import internal/content content golang.org/x/crypto/ssh
+refuse_import internal/journal journal "$module/exporter"
+refuse_import internal/journal journal go.opentelemetry.io/otel
 refuse_import internal/policy policy "$module/bpf"
 refuse_import internal/policy policy go.opentelemetry.io/otel
 refuse_import internal/state state "$module/nri"

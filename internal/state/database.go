@@ -80,10 +80,10 @@ type contents struct {
 	history int // placements
 }
 
-// guard turns what bbolt panics about into a DamagedError, and so what the
+// GuardBolt turns what bbolt panics about into a DamagedError, and so what the
 // kernel refuses of the memory map that it reads: behind the end of a file that
 // was truncated, or where the disk can't be read.
-func guard(f func() error) (err error) {
+func GuardBolt(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -97,7 +97,7 @@ func guard(f func() error) (err error) {
 func (d *database) open(readOnly bool) (*bbolt.DB, *os.File, error) {
 	var file *os.File
 	var db *bbolt.DB
-	err := guard(func() (err error) {
+	err := GuardBolt(func() (err error) {
 		db, err = bbolt.Open(d.name, 0o600, &bbolt.Options{
 			ReadOnly: readOnly, Timeout: lockWait, NoStatistics: true,
 			PageSize: pageSize, // the same on a kernel with other pages
@@ -147,7 +147,7 @@ func (d *database) reading() (*bbolt.DB, error) {
 	if d.verified {
 		return db, nil
 	}
-	if err := verify(file); err != nil {
+	if err := VerifyBolt(file); err != nil {
 		return nil, errors.Join(&DamagedError{Err: err}, db.Close())
 	}
 	return db, nil
@@ -161,7 +161,7 @@ func (d *database) load() (contents, error) {
 	if db == nil || err != nil {
 		return c, err
 	}
-	err = guard(func() error { return db.View(func(tx *bbolt.Tx) error { return d.loadFrom(tx, &c) }) })
+	err = GuardBolt(func() error { return db.View(func(tx *bbolt.Tx) error { return d.loadFrom(tx, &c) }) })
 	return c, errors.Join(err, db.Close())
 }
 
@@ -226,7 +226,7 @@ func (d *database) commit(batch map[string]change, now time.Time) (history int, 
 	db, file, err := d.writing()
 	var damaged *DamagedError
 	if err == nil {
-		err = guard(func() error {
+		err = GuardBolt(func() error {
 			return db.Update(func(tx *bbolt.Tx) (err error) {
 				if history, err = d.apply(tx, batch, now); err != nil {
 					return fmt.Errorf("record database: %w", err)
@@ -327,5 +327,5 @@ func (d *database) view(read func(*bbolt.Tx) error) error {
 	if db == nil || err != nil {
 		return err
 	}
-	return errors.Join(guard(func() error { return db.View(read) }), db.Close())
+	return errors.Join(GuardBolt(func() error { return db.View(read) }), db.Close())
 }

@@ -44,7 +44,9 @@ type boltMeta struct {
 	pageSize                    uint32
 }
 
-func verify(f *os.File) error {
+// VerifyBolt looks at every page of a bbolt file that can be reached, and returns
+// what is wrong first. Nobody may write to the file meanwhile.
+func VerifyBolt(f *os.File) error {
 	fi, err := f.Stat()
 	if err != nil {
 		return err
