@@ -24,7 +24,11 @@ type delivery struct {
 	pace  pace
 	tally *tally
 	news  *news
-	queue buffer // nil for a signal that is turned off
+	off   bool   // the signal is turned off
+	queue buffer // nil if it is
+	// in is where accesses are put; nil if it is turned off, and with a journal, which
+	// all signals have in common.
+	in *queue
 
 	// wanted says whether accesses concern the signal at all: what comes
 	// while it isn't set is neither queued nor counted.
@@ -46,12 +50,18 @@ type worker struct {
 	err     error // of closing the sender; to be read after done
 }
 
-func newDelivery(name string, log *slog.Logger, p pace, q buffer) *delivery {
-	return &delivery{name: name, pace: p, tally: newTally(), news: newNews(log, name, time.Now), queue: q}
+// newDelivery makes one with a queue in memory, or with q nil one that is turned
+// off.
+func newDelivery(name string, log *slog.Logger, p pace, q *queue) *delivery {
+	d := &delivery{name: name, pace: p, tally: newTally(), news: newNews(log, name, time.Now), in: q, off: q == nil}
+	if q != nil {
+		d.queue = q
+	}
+	return d
 }
 
 // takes says whether what is put goes anywhere.
-func (d *delivery) takes() bool { return d.wanted.Load() && d.queue != nil }
+func (d *delivery) takes() bool { return d.wanted.Load() && !d.off }
 
 // offer queues it and never waits. After an error it is the caller's still, who
 // is expected to come again with it or with a sum that it is part of: it counts
@@ -59,7 +69,7 @@ func (d *delivery) takes() bool { return d.wanted.Load() && d.queue != nil }
 func (d *delivery) offer(it item) error {
 	var accepted, open bool
 	d.tally.offer(func() bool {
-		accepted, open = d.queue.put(it)
+		accepted, open = d.in.put(it)
 		return accepted
 	})
 	switch {
@@ -79,13 +89,13 @@ func (d *delivery) give(it item) error {
 	switch {
 	case !d.wanted.Load():
 		return nil
-	case d.queue == nil:
+	case d.off:
 		d.tally.lose(causeDisabled)
 		return nil
 	}
 	var accepted, open bool
 	d.tally.give(func() (bool, string) {
-		accepted, open = d.queue.put(it)
+		accepted, open = d.in.put(it)
 		if open {
 			return accepted, causeQueueFull
 		}
@@ -172,8 +182,10 @@ func (d *delivery) attach(snd sender) error {
 	case d.work != nil:
 		return ErrAttached
 	}
+	if err := d.queue.open(); err != nil {
+		return err
+	}
 	d.queue.drain(false)
-	d.queue.open()
 	d.wanted.Store(true)
 	p := newPipeline(d.queue, snd, d.tally, d.news, d.pace)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -226,12 +238,12 @@ func (d *delivery) detach(ctx context.Context) (left int, err error) {
 	return d.queue.len(), w.err
 }
 
-// stop turns new accesses away, detaches and drops what is left, which is
-// counted as lost.
-func (d *delivery) stop(ctx context.Context) (lost int, err error) {
+// stop turns new accesses away, detaches and drops with discard what is left,
+// which is counted as lost.
+func (d *delivery) stop(ctx context.Context, discard func() int) (lost int, err error) {
 	d.queue.close()
 	_, err = d.detach(ctx)
-	if lost = d.queue.discard(); lost > 0 {
+	if lost = discard(); lost > 0 {
 		d.tally.settle(0, lost, causeShutdown)
 		d.news.lost(lost, causeShutdown, fmt.Errorf("%d not delivered: %w", lost, context.Cause(ctx)))
 		d.news.flush()
@@ -245,7 +257,7 @@ func (d *delivery) forget() (lost int) {
 	d.life.Lock()
 	defer d.life.Unlock()
 	d.wanted.Store(false)
-	lost, _ = d.stop(ended(errForgotten))
+	lost, _ = d.stop(ended(errForgotten), d.queue.forget)
 	return lost
 }
 
@@ -255,7 +267,7 @@ func (d *delivery) end() (lost int) {
 	d.life.Lock()
 	defer d.life.Unlock()
 	d.shut = true
-	lost, _ = d.stop(ended(ErrShutdown))
+	lost, _ = d.stop(ended(ErrShutdown), d.queue.discard)
 	return lost
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // ErrQueueFull is what Deliver returns when an access was turned away.
@@ -26,6 +27,11 @@ type OTLPOptions struct {
 	Logger *slog.Logger
 	// Queue is how many accesses of each signal may wait; DefaultQueue if 0.
 	Queue int
+	// Journal keeps the accesses, instead of queues in memory: they are delivered
+	// from there, by another process where this one ends before, and what Deliver
+	// returned nil for is not lost with it. It is closed by the caller, after
+	// Shutdown. Nil for none.
+	Journal *journal.Journal
 	// Beside says that there is another output, which takes the same and must
 	// not be told again: what finds no room is then lost, counted as
 	// "queue_full" and logged, and Deliver and Gap return nil.
@@ -43,6 +49,7 @@ type OTLPOptions struct {
 // spans a queue each, and the trouble of one doesn't hold up another. Safe for
 // concurrent use.
 type OTLP struct {
+	journal *journal.Journal // nil without
 	signals []*otlpDelivery
 	metrics *metricDelivery // nil without
 	beside  bool
@@ -85,7 +92,7 @@ func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, err
 	if off {
 		o.Logger.Warn("OTEL_SDK_DISABLED is true: no telemetry is sent")
 	}
-	out := OTLP{beside: o.Beside}
+	out := OTLP{journal: o.Journal, beside: o.Beside}
 	for _, s := range []struct {
 		signal
 		connect func(context.Context, *Mapping, endpoint) (sender, error)
@@ -132,8 +139,11 @@ func startDelivery(ctx context.Context, m *Mapping, o OTLPOptions, p pace, off b
 		return nil, fmt.Errorf("%s to %s: %w", s.name, target, err)
 	}
 	d := newDelivery(s.name, o.Logger, p, newQueue(o.Queue))
+	if o.Journal != nil {
+		d = newJournaled(o.Journal, s.name, s.name, o.Logger, p)
+	}
 	if err := d.attach(snd); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.name, err)
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.name, err), snd.close(ctx))
 	}
 	return &otlpDelivery{delivery: d, endpoint: target.String()}, nil
 }
@@ -153,6 +163,9 @@ func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
 // in the order in which they end. One that has no room is lost, which is counted
 // and logged here already; the error says so too.
 func (o *OTLP) End(_ context.Context, a beesting.Access) error {
+	if o.journal != nil {
+		return keep(o.journal, accessItem(a), true, o.spans())
+	}
 	return putEnd(accessItem(a), o.spans())
 }
 
@@ -162,6 +175,9 @@ func (o *OTLP) Gap(_ context.Context, g beesting.Gap) error {
 }
 
 func (o *OTLP) put(it item, signals ...*delivery) error {
+	if o.journal != nil {
+		return keep(o.journal, it, false, signals...)
+	}
 	if !o.beside {
 		return putAll(it, signals...)
 	}
@@ -191,10 +207,10 @@ func (o *OTLP) Shutdown(ctx context.Context) error {
 
 func (d *otlpDelivery) stop(ctx context.Context) error {
 	d.shutdown.Do(func() {
-		if d.queue == nil {
+		if d.off {
 			return
 		}
-		lost, err := d.delivery.stop(ctx)
+		lost, err := d.delivery.stop(ctx, d.queue.discard)
 		if lost > 0 {
 			d.result = fmt.Errorf("%s: %d not delivered: %w", d.name, lost, context.Cause(ctx))
 		}

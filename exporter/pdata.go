@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // The signals of a [PData], by the names that the Collector has for them.
@@ -26,6 +27,9 @@ type PDataOptions struct {
 	Logger *slog.Logger
 	// Queue is how many accesses of each signal may wait; DefaultQueue if 0.
 	Queue int
+	// Journal keeps the accesses instead of the queues, see [OTLPOptions]. It is
+	// closed by the caller, after Close.
+	Journal *journal.Journal
 	// LongestWait bounds the wait between two attempts, which begins at 200 ms
 	// and doubles; 5 s if 0.
 	LongestWait time.Duration
@@ -82,6 +86,13 @@ func newPData(o PDataOptions, p pace) *PData {
 	}
 	if o.LeftTraces == nil {
 		o.LeftTraces = func(error) (ptrace.Traces, bool) { return ptrace.Traces{}, false }
+	}
+	if j := o.Journal; j != nil {
+		return &PData{
+			options: o,
+			logs:    newJournaled(j, cursorLogs, SignalLogs, o.Logger, p),
+			traces:  newJournaled(j, cursorSpans, SignalTraces, o.Logger, p),
+		}
 	}
 	return &PData{
 		options: o,
@@ -162,8 +173,11 @@ func (p *PData) Resize(queue int) {
 	if queue <= 0 {
 		queue = DefaultQueue
 	}
-	p.logs.queue.resize(queue)
-	p.traces.queue.resize(queue)
+	for _, d := range []*delivery{p.logs, p.traces} {
+		if d.in != nil {
+			d.in.resize(queue)
+		}
+	}
 }
 
 func (p *PData) signal(name string) *delivery {
@@ -185,19 +199,29 @@ func (p *PData) signal(name string) *delivery {
 // has no room beside its log record is lost, which is counted and logged here.
 // What a refers to must not be changed afterwards.
 func (p *PData) Deliver(_ context.Context, a beesting.Access) error {
-	return putAll(accessItem(a), begun(&a, p.logs, p.traces)...)
+	return p.put(accessItem(a), begun(&a, p.logs, p.traces)...)
 }
 
 // End queues the span of an access that was delivered as Ongoing. Spans are pushed
 // in the order in which they end. One that has no room is lost, which is counted
 // and logged here already; the error says so too.
 func (p *PData) End(_ context.Context, a beesting.Access) error {
+	if p.options.Journal != nil {
+		return keep(p.options.Journal, accessItem(a), true, p.traces)
+	}
 	return putEnd(accessItem(a), p.traces)
 }
 
 // Gap queues the log record of a gap, and is like Deliver otherwise.
 func (p *PData) Gap(_ context.Context, g beesting.Gap) error {
-	return putAll(gapItem(g), p.logs)
+	return p.put(gapItem(g), p.logs)
+}
+
+func (p *PData) put(it item, signals ...*delivery) error {
+	if p.options.Journal != nil {
+		return keep(p.options.Journal, it, false, signals...)
+	}
+	return putAll(it, signals...)
 }
 
 // Close forgets both signals for good: what is queued is lost, counted as

@@ -25,8 +25,7 @@ func (it item) String() string {
 }
 
 // source is what a pipeline delivers from: accesses in order behind a cursor
-// that moves only when the pipeline says so. The queue in memory is one; a
-// durable journal is to be another.
+// that moves only when the pipeline says so.
 //
 // One goroutine calls its methods.
 type source interface {
@@ -47,24 +46,21 @@ type source interface {
 	SetAside(n int, cause string)
 }
 
-// buffer is a source with its other end: where the accesses of one signal wait. It
-// outlives the goroutine that delivers. Its other methods are safe for concurrent
-// use. What one that is durable holds is not lost with the process; of that all,
-// discard and the bound speak.
+// buffer is where the accesses of one signal wait: a queue in memory, or the
+// journal behind one of its cursors. It outlives the goroutine that delivers. Its
+// other methods are safe for concurrent use.
 type buffer interface {
 	source
-	// put appends it and never waits. Not accepted means that there is no room,
-	// or that it is no longer open.
-	put(it item) (accepted, open bool)
-	// resize changes how much there is room for. What is in it stays.
-	resize(limit int)
 	// open undoes close, which turns away what comes later.
-	open()
+	open() error
 	close()
 	// drain says whether Next gives only what is there now, and then io.EOF.
 	drain(on bool)
-	// discard empties it and returns how many accesses that were.
+	// discard empties it if the process is about to end and what is in it would
+	// be lost with it, and returns how many accesses that were.
 	discard() int
+	// forget empties it as nobody takes the signal any more, likewise.
+	forget() int
 	// all are those that would be lost with the process, oldest first.
 	all() []item
 	len() int
@@ -186,10 +182,11 @@ func (q *queue) close() {
 }
 
 // open undoes close.
-func (q *queue) open() {
+func (q *queue) open() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = false
+	return nil
 }
 
 // drain says whether Next gives only what is in the queue now, and then io.EOF.
@@ -201,6 +198,9 @@ func (q *queue) drain(on bool) {
 	q.draining, q.left = on, len(q.items)
 	q.signal()
 }
+
+// forget implements buffer.
+func (q *queue) forget() int { return q.discard() }
 
 // discard empties the queue and returns how many accesses were in it. Nobody
 // may be between Next and Ack.

@@ -11,6 +11,7 @@ import (
 // The others are "http_STATUS", "grpc_CODE" and "not_encodable".
 const (
 	causeQueueFull = "queue_full" // no room, and nobody comes again: the span beside a log record, or of an end
+	causeJournal   = "journal_full" // removed from the journal before it was delivered
 	causeShutdown  = "shutdown"   // still in the queue when the time was up, or delivered later
 	causeDisabled  = "disabled"   // OTEL_SDK_DISABLED or OTEL_*_EXPORTER=none
 	causeRejected  = "rejected"   // by a partial success
@@ -19,12 +20,14 @@ const (
 )
 
 // SignalStats counts the accesses of one signal. Offered is always the sum of
-// Delivered, Queued and all of Dropped.
+// Delivered, Queued and all of Dropped; with a journal, what an earlier process
+// left there is in it.
 type SignalStats struct {
 	Offered   uint64 `json:"offered"`
 	Delivered uint64 `json:"delivered"`
 	Queued    uint64 `json:"queued"`
-	// Dropped is by cause: "queue_full", "shutdown", "disabled", "rejected"
+	// Dropped is by cause: "queue_full", "journal_full" (removed from the journal,
+	// which holds no more), "shutdown", "disabled", "rejected"
 	// (partial success), "permanent" (PData), "not_encodable", "http_STATUS"
 	// or "grpc_CODE".
 	Dropped map[string]uint64 `json:"dropped,omitempty"`
@@ -46,6 +49,9 @@ type SignalStats struct {
 type tally struct {
 	mu    sync.Mutex
 	stats SignalStats
+	// queued counts what waits in a journal, where some of it has been since before
+	// this process; nil without one. Offered is derived then.
+	queued func() int
 }
 
 func newTally() *tally { return &tally{stats: SignalStats{Dropped: map[string]uint64{}}} }
@@ -77,6 +83,9 @@ func (t *tally) lose(cause string) {
 	t.give(func() (bool, string) { return false, cause })
 }
 
+// refuse counts what the caller keeps.
+func (t *tally) refuse() { t.offer(func() bool { return false }) }
+
 // settle counts the end of so many accesses.
 func (t *tally) settle(good, bad int, cause string) {
 	t.mu.Lock()
@@ -101,10 +110,17 @@ func (t *tally) snapshot() SignalStats {
 	defer t.mu.Unlock()
 	s := t.stats
 	s.Dropped = maps.Clone(s.Dropped)
-	s.Queued = s.Offered - s.Delivered
+	var ended uint64
 	for _, n := range s.Dropped {
-		s.Queued -= n
+		ended += n
 	}
+	ended += s.Delivered
+	if t.queued != nil {
+		s.Queued = uint64(t.queued()) //nolint:gosec // a count
+		s.Offered = ended + s.Queued
+		return s
+	}
+	s.Queued = s.Offered - ended
 	return s
 }
 

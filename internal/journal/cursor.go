@@ -328,13 +328,34 @@ func (c *Cursor) Dropped() int {
 	return n
 }
 
-// Skip moves the cursor behind all that is there, and returns how many entries it
-// doesn't get.
-func (c *Cursor) Skip() int {
+// Forget gives the cursor up for good: the journal forgets that there was one of the
+// name. It returns how many entries that doesn't get.
+func (c *Cursor) Forget() int {
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
 	n := c.pending
-	c.ahead, c.pos, c.pending = nil, c.j.next, 0
-	c.j.moved = true
+	if c.ended {
+		return 0
+	}
+	c.end()
 	return n
+}
+
+// Release ends the cursor's use: one of the same name goes on where it is.
+func (c *Cursor) Release() {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.j.stored[c.name] = c.position()
+	c.end()
+}
+
+// end is the end of both; j.mu is held.
+func (c *Cursor) end() {
+	c.ended, c.ahead, c.pending = true, nil, 0
+	delete(c.j.cursors, c.name)
+	c.j.moved = true
+	c.signal()
 }

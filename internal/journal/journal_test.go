@@ -208,6 +208,36 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+func TestCursorsThatEnd(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir, options(t))
+	kept, gone := cursor(t, j, "kept"), cursor(t, j, "gone")
+	if _, err := j.Cursor("kept", Whole); err == nil {
+		t.Error("a name can be had twice")
+	}
+	fill(t, j, 0, 10)
+	must(kept.Next(t.Context(), 3))
+	kept.Ack(3)
+	kept.Release()
+	if n := gone.Forget(); n != 10 {
+		t.Errorf("%d entries given up", n)
+	}
+	if _, err := kept.Next(t.Context(), 1); !errors.Is(err, io.EOF) {
+		t.Errorf("after Release: %v", err)
+	}
+	fill(t, j, 10, 12)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = open(t, dir, options(t))
+	if got := counts(read(t, cursor(t, j, "kept"), 5)); !slices.Equal(got, upTo(3, 12)) {
+		t.Errorf("the one that was released has %v", got)
+	}
+	if got := counts(read(t, cursor(t, j, "gone"), 5)); got != nil {
+		t.Errorf("the one that was forgotten has %v", got)
+	}
+}
+
 func TestNextWaits(t *testing.T) {
 	j := open(t, t.TempDir(), options(t))
 	c := cursor(t, j, "logs")

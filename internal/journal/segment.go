@@ -168,6 +168,13 @@ func (s *segment) write(raw []byte, first uint64, cursors map[string]uint64) (si
 				}
 			}
 			b := tx.Bucket([]byte(bucketCursors))
+			for name, _ := b.Cursor().First(); name != nil; name, _ = b.Cursor().Seek(append(name, 0)) {
+				if _, ok := cursors[string(name)]; !ok { // given up
+					if err := b.Delete(name); err != nil {
+						return err
+					}
+				}
+			}
 			for name, seq := range cursors {
 				if err := b.Put([]byte(name), keyOf(seq)); err != nil {
 					return err
