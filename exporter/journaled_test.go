@@ -215,4 +215,4 @@ func BenchmarkJournal(b *testing.B) {
 type senderFunc func(context.Context, []item) (outcome, error)
 
 func (f senderFunc) send(ctx context.Context, batch []item) (outcome, error) { return f(ctx, batch) }
-func (f senderFunc) close(context.Context) error                            { return nil }
+func (f senderFunc) close(context.Context) error                             { return nil }

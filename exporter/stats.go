@@ -10,13 +10,13 @@ import (
 // The causes of a loss or a refusal that don't come from a back end's answer.
 // The others are "http_STATUS", "grpc_CODE" and "not_encodable".
 const (
-	causeQueueFull = "queue_full" // no room, and nobody comes again: the span beside a log record, or of an end
+	causeQueueFull = "queue_full"   // no room, and nobody comes again: the span beside a log record, or of an end
 	causeJournal   = "journal_full" // removed from the journal before it was delivered
-	causeShutdown  = "shutdown"   // still in the queue when the time was up, or delivered later
-	causeDisabled  = "disabled"   // OTEL_SDK_DISABLED or OTEL_*_EXPORTER=none
-	causeRejected  = "rejected"   // by a partial success
-	causePermanent = "permanent"  // by an error of the next consumer that it calls permanent
-	causeRefused   = "refused"    // by another error of the next consumer; never lost by it
+	causeShutdown  = "shutdown"     // still in the queue when the time was up, or delivered later
+	causeDisabled  = "disabled"     // OTEL_SDK_DISABLED or OTEL_*_EXPORTER=none
+	causeRejected  = "rejected"     // by a partial success
+	causePermanent = "permanent"    // by an error of the next consumer that it calls permanent
+	causeRefused   = "refused"      // by another error of the next consumer; never lost by it
 )
 
 // SignalStats counts the accesses of one signal. Offered is always the sum of

@@ -19,6 +19,7 @@ import (
 	"github.com/beesting-otel/beesting/internal/check"
 	"github.com/beesting-otel/beesting/internal/config"
 	"github.com/beesting-otel/beesting/internal/control"
+	"github.com/beesting-otel/beesting/internal/journal"
 	"github.com/beesting-otel/beesting/internal/proc"
 	"github.com/beesting-otel/beesting/internal/reload"
 	"github.com/beesting-otel/beesting/internal/web"
@@ -48,7 +49,9 @@ mistakes is refused as a whole, and the old one stays in use.
 
 Telemetry goes where the standard OTEL_* variables say. /healthz, /readyz and
 /metrics (for Prometheus) are answered on the control socket, and over TCP where
-the configuration has an "http: {address: HOST:PORT}".`,
+the configuration has an "http: {address: HOST:PORT}". What the back end has not
+accepted yet waits on disk, also for the next agent; "beesting accesses" shows it,
+and what was delivered lately.`,
 		Example: `  beesting config example > beesting.yaml
   sudo beesting agent --config beesting.yaml
 
@@ -91,6 +94,7 @@ type node struct {
 	metrics  *metrics
 	scrapes  http.Handler // answers Prometheus
 	outputs  outputs
+	journal  *journal.Journal // nil for none
 	agent    *agent.Agent
 	reloader *reload.Reloader
 	pin      string // where programs stay; empty for nowhere
@@ -125,7 +129,14 @@ func (n *node) run(ctx context.Context) (err error) {
 	if n.scrapes, err = n.metrics.prometheus(mapping); err != nil {
 		return err
 	}
-	if n.outputs, err = n.app.newOutputs(ctx, n.config.Output, n.app.stdout, mapping, n.log, n.metrics); err != nil {
+	if n.journal, err = openJournal(n.config, n.log); err != nil {
+		return err
+	}
+	if n.journal != nil {
+		defer func() { err = errors.Join(err, n.journal.Close()) }()
+	}
+	to := destinations{stdout: n.app.stdout, journal: n.journal, metrics: n.metrics}
+	if n.outputs, err = n.app.newOutputs(ctx, n.config.Output, to, mapping, n.log); err != nil {
 		return err
 	}
 	defer func() {
@@ -202,8 +213,9 @@ func (n *node) serve(ctx context.Context, socket *control.Socket) error {
 	wg.Go(func() {
 		answers := control.Answers{
 			Status: func() any { return n.status() }, Reload: n.reloadAnswer,
-			Trace: func(ids []string) any { return n.agent.Trace(ids) },
-			Web:   n.web().Handler(),
+			Trace:       func(ids []string) any { return n.agent.Trace(ids) },
+			DeadLetters: n.deadLetters,
+			Web:         n.web().Handler(),
 		}
 		if err := socket.Serve(ctx, rootUID, answers, n.log); err != nil {
 			n.log.Error("status can't be asked any more", slog.Any("error", err))
@@ -229,6 +241,6 @@ const rootUID = 0
 func (n *node) status() nodeStatus {
 	return nodeStatus{
 		Version: readVersion().Version, Node: n.config.NodeName, PID: os.Getpid(), Pin: n.pin,
-		Config: n.reloader.Status(), Status: n.agent.Status(), Outputs: n.outputs.stats(),
+		Config: n.reloader.Status(), Status: n.agent.Status(), Outputs: n.outputs.stats(), Journal: n.journalStats(),
 	}
 }

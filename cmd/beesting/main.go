@@ -123,6 +123,9 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
   sudo beesting agent --config beesting.yaml
   sudo beesting status
 
+  # What was seen lately?
+  sudo beesting accesses --since 24h
+
   # A secret has turned up somewhere: which container is it from?
   sudo beesting trace-token FILE
 
@@ -137,7 +140,7 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())}
 	})
-	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.reload(), a.traceToken(), a.stealth(), a.kinds(), a.config(), a.policy(),
+	cmd.AddCommand(a.agent(), a.watch(), a.check(), a.status(), a.reload(), a.accesses(), a.deadLettersCommand(), a.traceToken(), a.stealth(), a.kinds(), a.config(), a.policy(),
 		a.uninstall(), a.version(), completion())
 	return cmd
 }

@@ -93,7 +93,7 @@ func TestOutputsSendMetrics(t *testing.T) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	counts := newMetrics(log)
-	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, io.Discard, mapping, log, counts)
+	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, destinations{stdout: io.Discard, metrics: counts}, mapping, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // output is where accesses go.
@@ -122,22 +123,32 @@ func (w namedWriter) note(err error) error {
 	return err
 }
 
-// newOutputs makes the named outputs: text, json, otlp. The latter has metrics
-// too unless they are nil.
-func (a *app) newOutputs(ctx context.Context, names []string, stdout io.Writer, m *exporter.Mapping, log *slog.Logger, metrics *metrics) (outputs, error) {
+// destinations are what outputs need beside their names.
+type destinations struct {
+	stdout  io.Writer
+	journal *journal.Journal // nil for none
+	metrics *metrics         // nil for none
+}
+
+// newOutputs makes the named outputs: text, json, otlp. Without the latter the
+// journal, if there is one, is an output of its own.
+func (a *app) newOutputs(ctx context.Context, names []string, to destinations, m *exporter.Mapping, log *slog.Logger) (outputs, error) {
 	var all outputs
+	if to.journal != nil && !slices.Contains(names, "otlp") {
+		all = append(all, recorder{to.journal})
+	}
 	for _, name := range names {
 		switch name {
 		case "text":
 			color := exporter.ColorWanted(a.stdout, a.getenv)
-			text := exporter.NewText(stdout, m, exporter.TextOptions{Color: color, Location: time.Local})
+			text := exporter.NewText(to.stdout, m, exporter.TextOptions{Color: color, Location: time.Local})
 			all = append(all, newNamedWriter(text, name, log))
 		case "json":
-			all = append(all, newNamedWriter(exporter.NewJSON(stdout, m), name, log))
+			all = append(all, newNamedWriter(exporter.NewJSON(to.stdout, m), name, log))
 		case "otlp":
-			options := exporter.OTLPOptions{Getenv: a.getenv, Logger: log, Beside: len(names) > 1}
-			if metrics != nil {
-				options.Meter, options.State = metrics.meter, metrics.state
+			options := exporter.OTLPOptions{Getenv: a.getenv, Logger: log, Journal: to.journal, Beside: len(names) > 1}
+			if to.metrics != nil {
+				options.Meter, options.State = to.metrics.meter, to.metrics.state
 			}
 			o, err := exporter.NewOTLP(ctx, m, options)
 			if err != nil {

@@ -66,7 +66,7 @@ func TestOutputsWithoutRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, &text, m, slog.New(slog.NewTextHandler(&log, nil)), nil)
+	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, destinations{stdout: &text}, m, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestNewOutputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, &text, m, log, nil)
+	all, err := a.newOutputs(t.Context(), []string{"json", "otlp"}, destinations{stdout: &text}, m, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestNewOutputs(t *testing.T) {
 	}
 
 	vars["OTEL_EXPORTER_OTLP_ENDPOINT"] = "collector"
-	if _, err := a.newOutputs(t.Context(), []string{"otlp"}, &text, m, log, nil); err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") {
+	if _, err := a.newOutputs(t.Context(), []string{"otlp"}, destinations{stdout: &text}, m, log); err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") {
 		t.Errorf("wrong end point: %v", err)
 	}
 }

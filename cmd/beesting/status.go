@@ -18,6 +18,7 @@ import (
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/control"
+	"github.com/beesting-otel/beesting/internal/journal"
 	"github.com/beesting-otel/beesting/internal/reload"
 )
 
@@ -89,6 +90,8 @@ type nodeStatus struct {
 	Config reload.Status `json:"config"`
 	agent.Status
 	Outputs outputStats `json:"outputs"`
+	// Journal is what the node keeps; left out without one.
+	Journal *journal.Stats `json:"journal,omitempty"`
 }
 
 // outputStats has what is configured.
@@ -131,6 +134,9 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 	t.row("touches lost", countsText(e.Gaps))
 	t.row("events lost", lossText(e))
 	s.Outputs.rows(t)
+	if s.Journal != nil {
+		t.row("journal", journalText(*s.Journal))
+	}
 	if s.Error != "" {
 		t.row("not known", s.Error)
 	}

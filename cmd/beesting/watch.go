@@ -141,7 +141,7 @@ func (w *watcher) run(ctx context.Context, names []string) error {
 	defer reader.Wait()
 	defer cancel(nil)
 	stdout := untilReaderLeaves(ctx, &reader, w.app.stdout, func() { cancel(errReaderLeft) })
-	out, err := w.app.newOutputs(ctx, []string{w.output}, stdout, mapping, w.log, nil)
+	out, err := w.app.newOutputs(ctx, []string{w.output}, destinations{stdout: stdout}, mapping, w.log)
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type Config struct {
 	Sensor        Sensor
 	// CommandArgs is "redacted", "full" or "off".
 	CommandArgs string
+	Journal     Journal
 	// Output has at least one of "text", "json" and "otlp", none twice.
 	Output []string
 	Log    Log
@@ -70,6 +71,12 @@ type NRI struct {
 type HTTP struct {
 	Address  string // HOST:PORT; empty for nowhere
 	Profiles bool
+}
+
+// Journal says how much of what was seen the node keeps.
+type Journal struct {
+	MaxBytes int // 0 for no journal
+	MaxAge   time.Duration
 }
 
 // Sensor says how to watch.

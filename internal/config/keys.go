@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -9,7 +10,7 @@ import (
 func topKeys() []key[Config] {
 	return []key[Config]{
 		tokensKey(), matchKey(), nodeNameKey(), stateDirKey(), filesDirKey(), nriKey(), controlKey(), httpKey(),
-		sensorKey(), commandArgsKey(), outputKey(), logKey(),
+		sensorKey(), commandArgsKey(), journalKey(), outputKey(), logKey(),
 	}
 }
 
@@ -111,6 +112,34 @@ func commandArgsKey() key[Config] {
 	}, func(p *parser, c *Config, n *yaml.Node) {
 		c.CommandArgs, _ = p.oneOf(n, "commandArgs", CommandArgs())
 	}}
+}
+
+func journalKey() key[Config] {
+	keys := []key[Journal]{
+		{entry{
+			name: "maxBytes", form: "number", def: strconv.Itoa(defaultJournalBytes),
+			doc: "How large it may get, 4194304 to 1099511627776 (4 MiB to 1 TiB); 0 for none. Beyond that the oldest accesses go, " +
+				"those that were not delivered too, which is counted. An access takes about 2 KiB.",
+		}, func(p *parser, c *Journal, n *yaml.Node) {
+			if v, ok := p.integer(n, "journal.maxBytes", 0, MaxJournalBytes); ok {
+				if err := CheckJournalBytes(v); err != nil {
+					p.fail(n, "journal.maxBytes: %v", err)
+				}
+				c.MaxBytes = v
+			}
+		}},
+		{entry{
+			name: "maxAge", form: "duration", def: "168h",
+			doc: "How long an access is kept, delivered or not, 1h to 8760h.",
+		}, func(p *parser, c *Journal, n *yaml.Node) {
+			c.MaxAge, _ = p.duration(n, "journal.maxAge", MinJournalAge, MaxJournalAge)
+		}},
+	}
+	return key[Config]{entry{
+		name: "journal", form: "mapping", sub: entries(keys),
+		doc: "Accesses are kept in `journal` in the state directory until the back end has accepted them, over any outage and " +
+			"restart, and for a while after: `beesting accesses` shows them. Without it they wait in memory.",
+	}, func(p *parser, c *Config, n *yaml.Node) { mapping(p, n, "journal", keys, &c.Journal) }}
 }
 
 func outputKey() key[Config] {

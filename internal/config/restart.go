@@ -27,6 +27,8 @@ var restartRows = []struct {
 	{"sensor.exempt.binaries", func(c Config) any { return c.Sensor.Exempt.Binaries }},
 	{"sensor.exempt.cgroups", func(c Config) any { return c.Sensor.Exempt.Cgroups }},
 	{"sensor.exempt.report", func(c Config) any { return c.Sensor.Exempt.Report }},
+	{"journal.maxBytes", func(c Config) any { return c.Journal.MaxBytes }},
+	{"journal.maxAge", func(c Config) any { return c.Journal.MaxAge }},
 	{"commandArgs", func(c Config) any { return c.CommandArgs }},
 	{"output", func(c Config) any { return c.Output }},
 	{"log.format", func(c Config) any { return c.Log.Format }},

@@ -35,6 +35,15 @@ const (
 	MaxOpenTimeout    = 24 * time.Hour
 )
 
+// The bounds of journal; 0 bytes are no journal.
+const (
+	defaultJournalBytes = 256 << 20
+	MinJournalBytes     = 4 << 20
+	MaxJournalBytes     = 1 << 40
+	MinJournalAge       = time.Hour
+	MaxJournalAge       = 365 * 24 * time.Hour
+)
+
 // MaxExempt bounds how many binaries and cgroups can be exempt, each.
 const MaxExempt = 64
 
@@ -184,6 +193,14 @@ func CleanSocket(s string) (string, error) {
 		err = fmt.Errorf("%q is longer than the %d bytes that a unix socket's path can have", clip(s), maxSocket)
 	}
 	return s, err
+}
+
+// CheckJournalBytes accepts 0 and what there is room for an access in.
+func CheckJournalBytes(n int) error {
+	if n != 0 && (n < MinJournalBytes || n > MaxJournalBytes) {
+		return fmt.Errorf("%d must be 0, for no journal, or %d to %d", n, MinJournalBytes, MaxJournalBytes)
+	}
+	return nil
 }
 
 // CheckAddress accepts HOST:PORT, and nothing for no server. The host has to be

@@ -32,6 +32,16 @@ func Reload(ctx context.Context, path string, v any) error {
 	return ask(ctx, path, http.MethodPost, ReloadPath, http.NoBody, v)
 }
 
+// DeadLetters asks that agent for what a back end never takes, or has it sent once
+// more, and decodes the answer into v.
+func DeadLetters(ctx context.Context, path string, resend bool, v any) error {
+	method := http.MethodGet
+	if resend {
+		method = http.MethodPost
+	}
+	return ask(ctx, path, method, DeadLettersPath, http.NoBody, v)
+}
+
 // Trace asks the agent that listens on the socket at path which placements the
 // ids name, and decodes the answer into v. It gives up after some seconds.
 func Trace(ctx context.Context, path string, ids []string, v any) error {

@@ -12,6 +12,9 @@ import "time"
 const (
 	// StatusPath answers GET with the agent's status.
 	StatusPath = "/v1/status"
+	// DeadLettersPath answers GET with what a back end never takes, and POST with the
+	// number of those that are going to be sent once more.
+	DeadLettersPath = "/v1/dead-letters"
 	// TracePath answers POST of a TraceRequest with what the ids name.
 	TracePath = "/v1/trace"
 )

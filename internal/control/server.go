@@ -115,13 +115,15 @@ func (s *Socket) Close() error {
 }
 
 // Answers are what a socket serves. Each is called once for a request, from
-// several goroutines; what it returns is sent as JSON. Reload, Trace and Web are
-// not served if nil.
+// several goroutines; what it returns is sent as JSON. All but Status are not served
+// if nil.
 type Answers struct {
 	Status func() any             // GET StatusPath
 	Reload func() any             // POST ReloadPath
 	Trace  func(ids []string) any // POST TracePath
-	Web    http.Handler           // every path outside of /v1
+	// DeadLetters answers GET and, with resend, POST of DeadLettersPath.
+	DeadLetters func(resend bool) any
+	Web         http.Handler // every path outside of /v1
 }
 
 // Serve answers until the context ends, and then returns nil after the answers
@@ -135,6 +137,10 @@ func (s *Socket) Serve(ctx context.Context, uid uint32, a Answers, log *slog.Log
 	}
 	if a.Reload != nil {
 		mux.HandleFunc("POST "+ReloadPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.Reload()) })
+	}
+	if a.DeadLetters != nil {
+		mux.HandleFunc("GET "+DeadLettersPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.DeadLetters(false)) })
+		mux.HandleFunc("POST "+DeadLettersPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.DeadLetters(true)) })
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if a.Web != nil && !strings.HasPrefix(r.URL.Path, "/v1/") {
