@@ -35,10 +35,11 @@ type Config struct {
 	NRI      NRIConfig    `mapstructure:"nri"`
 	Sensor   SensorConfig `mapstructure:"sensor"`
 	// CommandArgs is "redacted", "full" or "off".
-	CommandArgs string `mapstructure:"command_args"`
+	CommandArgs string        `mapstructure:"command_args"`
+	Journal     JournalConfig `mapstructure:"journal"`
 
 	// QueueSize is how many accesses of each signal wait while the pipeline
-	// refuses them: 1 to maxQueueSize.
+	// refuses them, where there is no journal: 1 to maxQueueSize.
 	QueueSize int `mapstructure:"queue_size"`
 	// MetricsInterval is the time between two points of the receiver's metrics,
 	// at least a second.
@@ -183,6 +184,14 @@ type ExemptConfig struct {
 	_ struct{}
 }
 
+// JournalConfig says how much of what was seen the node keeps.
+type JournalConfig struct {
+	MaxBytes int           `mapstructure:"max_bytes"` // 0 for no journal
+	MaxAge   time.Duration `mapstructure:"max_age"`
+
+	_ struct{}
+}
+
 // Size is a number of bytes, which a configuration may also write as "4MiB".
 type Size int
 
@@ -208,6 +217,7 @@ func createDefaultConfig() component.Config {
 			OpenTimeout: d.Sensor.OpenTimeout, RepeatInterval: d.Sensor.RepeatInterval,
 		},
 		CommandArgs:     d.CommandArgs,
+		Journal:         JournalConfig{MaxBytes: d.Journal.MaxBytes, MaxAge: d.Journal.MaxAge},
 		QueueSize:       exporter.DefaultQueue,
 		MetricsInterval: time.Minute,
 		ShutdownTimeout: 5 * time.Second,

@@ -73,7 +73,12 @@ func (c *Config) translate() (config.Config, error) {
 		},
 		Sensor:      c.Sensor.translate(&m),
 		CommandArgs: c.CommandArgs,
+		Journal: config.Journal{
+			MaxBytes: c.Journal.MaxBytes,
+			MaxAge:   duration(&m, "journal.max_age", c.Journal.MaxAge, config.MinJournalAge, config.MaxJournalAge),
+		},
 	}
+	m.add("journal.max_bytes", config.CheckJournalBytes(c.Journal.MaxBytes))
 	out.FilesDir = config.DefaultFilesDir(out.StateDir)
 	if c.FilesDir != "" {
 		out.FilesDir = read(&m, "files_dir", c.FilesDir, config.CleanStateDir)

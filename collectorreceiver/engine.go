@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -14,6 +15,7 @@ import (
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/check"
 	"github.com/beesting-otel/beesting/internal/config"
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // engine is the part that outlives a receiver when the Collector reloads its
@@ -26,7 +28,7 @@ type engine struct {
 	log      relay
 	sensor   agent.Sensor
 	core     *agent.Core
-	out      *exporter.PData
+	out      wayOut
 	meter    *exporter.Meter
 	// last is the agent that ran with it, closed.
 	last *agent.Agent
@@ -37,20 +39,58 @@ type settings struct {
 	stateDir string
 	filesDir string
 	sensor   config.Sensor
+	journal  config.Journal
 }
 
-// newPData makes the way out of an engine.
-func newPData(h *host, queue int, log relay) *exporter.PData {
-	return exporter.NewPData(exporter.PDataOptions{
-		Logger: log.logger(), Queue: queue, LongestWait: h.longestWait,
+// wayOut is where an engine's accesses go. It outlives the engine where the next
+// one has the same.
+type wayOut struct {
+	*exporter.PData
+	journal *journal.Journal // nil where accesses wait in memory
+}
+
+// openWayOut makes one.
+func openWayOut(h *host, s settings, queue int, log relay) (wayOut, error) {
+	var w wayOut
+	if s.journal.MaxBytes > 0 {
+		j, err := journal.Open(filepath.Join(s.stateDir, "journal"), journal.Options{
+			MaxBytes: int64(s.journal.MaxBytes), MaxAge: s.journal.MaxAge, Log: log.logger(),
+		})
+		if errors.Is(err, journal.ErrLocked) {
+			err = fmt.Errorf("state directory %s: another agent uses it", s.stateDir)
+		}
+		if err != nil {
+			return w, err
+		}
+		w.journal = j
+	}
+	w.PData = exporter.NewPData(exporter.PDataOptions{
+		Logger: log.logger(), Queue: queue, Journal: w.journal, LongestWait: h.longestWait,
 		Permanent: consumererror.IsPermanent, LeftLogs: leftLogs, LeftTraces: leftTraces,
 	})
+	return w, nil
+}
+
+// fits says whether an engine with other settings can have the way out of one with
+// these: what waits in memory goes anywhere, a journal is in its directory.
+func (s settings) fits(next settings) bool {
+	return s.journal == next.journal && (s.journal.MaxBytes == 0 || s.stateDir == next.stateDir)
+}
+
+// giveUp ends it for good, and returns how many accesses are lost by that: what is
+// in a journal is not.
+func (w wayOut) giveUp() (lost int, err error) {
+	lost = w.Close()
+	if w.journal != nil {
+		err = w.journal.Close()
+	}
+	return lost, err
 }
 
 // openEngine attaches to the kernel, pinned if there is a place for it. log is
 // where it says how. The counts of the
 // kernel side begin anew, and so does what is measured with them.
-func openEngine(h *host, s settings, pin string, log relay, out *exporter.PData) (_ *engine, err error) {
+func openEngine(h *host, s settings, pin string, log relay, out wayOut) (_ *engine, err error) {
 	e := &engine{settings: s, log: log, out: out, meter: exporter.NewMeter(time.Now)}
 	o := s.options(pin)
 	var refused []agent.ModeAttempt
@@ -141,7 +181,11 @@ func (e *engine) detach(err error) {
 }
 
 func (e *engine) giveUp() {
-	if lost := e.out.Close(); lost > 0 {
+	lost, err := e.out.giveUp()
+	if lost > 0 {
 		e.log.logger().Error("telemetry given up: the receiver has ended", slog.Int("accesses", lost))
+	}
+	if err != nil {
+		e.log.logger().Error("closing the journal", slog.Any("error", err))
 	}
 }

@@ -2,6 +2,7 @@ package collectorreceiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,7 +13,6 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 
-	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/check"
 	"github.com/beesting-otel/beesting/internal/config"
@@ -151,32 +151,38 @@ func (h *host) start(g *group) (*node, error) {
 // engine returns the parked engine if it can be used with this configuration,
 // else a new one, with what the parked one has not delivered.
 func (h *host) engine(c config.Config, g *group) (*engine, error) {
-	want := settings{stateDir: c.StateDir, filesDir: c.FilesDir, sensor: c.Sensor}
-	log := newRelay()
-	out := newPData(h, g.cfg.QueueSize, log)
+	want := settings{stateDir: c.StateDir, filesDir: c.FilesDir, sensor: c.Sensor, journal: c.Journal}
+	log, out := newRelay(), wayOut{}
 	if e := h.unpark(); e != nil {
-		log, out = e.log, e.out
+		log = e.log
 		log.set(g.set.Logger)
-		out.Resize(g.cfg.QueueSize)
+		e.out.Resize(g.cfg.QueueSize)
 		if reflect.DeepEqual(e.settings, want) {
 			g.set.Logger.Info("goes on with what was watched before")
 			return e, nil
 		}
 		h.retire(e, want)
+		if e.settings.fits(want) {
+			out = e.out
+		} else {
+			e.giveUp()
+		}
 	}
 	log.set(g.set.Logger)
-	e, err := h.attach(c, want, log, out)
-	if err != nil {
-		if lost := out.Close(); lost > 0 {
-			log.logger().Error("telemetry given up: the sensor can't be attached again", slog.Int("accesses", lost))
-		}
-		return nil, err
+	e, err := h.attach(c, want, g.cfg.QueueSize, log, &out)
+	if err == nil || out.PData == nil {
+		return e, err
 	}
-	return e, nil
+	lost, errOut := out.giveUp()
+	if lost > 0 {
+		log.logger().Error("telemetry given up: the sensor can't be attached again", slog.Int("accesses", lost))
+	}
+	return nil, errors.Join(err, errOut)
 }
 
-// attach makes an engine, after a look at the machine.
-func (h *host) attach(c config.Config, want settings, log relay, out *exporter.PData) (*engine, error) {
+// attach makes an engine, after a look at the machine, and its way out if there is
+// none yet.
+func (h *host) attach(c config.Config, want settings, queue int, log relay, out *wayOut) (*engine, error) {
 	machine, err := h.preflight(c)
 	if err != nil {
 		return nil, err
@@ -184,7 +190,12 @@ func (h *host) attach(c config.Config, want settings, log relay, out *exporter.P
 	for _, row := range machine.warnings {
 		log.logger().Warn("this machine", slog.String("check", row.Name), slog.String("found", row.Detail), slog.String("advice", row.Advice))
 	}
-	return openEngine(h, want, machine.pin, log, out)
+	if out.PData == nil {
+		if *out, err = openWayOut(h, want, queue, log); err != nil {
+			return nil, err
+		}
+	}
+	return openEngine(h, want, machine.pin, log, *out)
 }
 
 // retire ends an engine for one with other settings. What it has pinned goes on

@@ -29,7 +29,8 @@ func ownKeys() []config.Key {
 	d, _ := createDefaultConfig().(*Config)
 	return []config.Key{
 		{Path: "queue_size", Form: "whole number", Default: fmt.Sprint(d.QueueSize),
-			Doc: "How many accesses of each signal can wait while the pipeline refuses them, 1 to 1048576. An access takes " +
+			Doc: "How many accesses of each signal can wait in memory while the pipeline refuses them, 1 to 1048576, where `journal.max_bytes` " +
+				"is 0; with a journal they wait there. An access takes " +
 				"1 to 2 KiB as a rule and 8 KiB at most, which counts towards a memory limiter's limit. One that finds no room is told later, in a sum of touches, and counted in `otelcol_honeytoken_accesses_deferred`."},
 		{Path: "metrics_interval", Form: "duration", Default: short(d.MetricsInterval),
 			Doc: "Time between two points of the receiver's metrics, at least `1s`. Only for a metrics pipeline."},

@@ -59,6 +59,7 @@ func TestDefaults(t *testing.T) {
 			OpenTimeout: time.Minute, RepeatInterval: time.Second,
 		},
 		CommandArgs: "redacted",
+		Journal:     Journal{MaxBytes: 256 << 20, MaxAge: 168 * time.Hour},
 		Output:      []string{"otlp"},
 		Log:         Log{Level: slog.LevelInfo, Format: "text"},
 	}
@@ -116,6 +117,9 @@ sensor:
   repeatInterval: 500ms
   exempt: {binaries: [/usr/bin/restic, /usr/bin/rsync], cgroups: [/backup.slice/], report: true}
 commandArgs: off
+journal:
+  maxBytes: 8388608
+  maxAge: 24h
 output: [json, otlp]
 log: {level: debug, format: json}
 `, nil)
@@ -140,6 +144,7 @@ log: {level: debug, format: json}
 			},
 		},
 		CommandArgs: "off",
+		Journal:     Journal{MaxBytes: 8 << 20, MaxAge: 24 * time.Hour},
 		Output:      []string{"json", "otlp"},
 		Log:         Log{Level: slog.LevelDebug, Format: "json"},
 	}

@@ -117,7 +117,7 @@ func commandArgsKey() key[Config] {
 func journalKey() key[Config] {
 	keys := []key[Journal]{
 		{entry{
-			name: "maxBytes", form: "number", def: strconv.Itoa(defaultJournalBytes),
+			name: "maxBytes", form: "whole number", def: strconv.Itoa(defaultJournalBytes),
 			doc: "How large it may get, 4194304 to 1099511627776 (4 MiB to 1 TiB); 0 for none. Beyond that the oldest accesses go, " +
 				"those that were not delivered too, which is counted. An access takes about 2 KiB.",
 		}, func(p *parser, c *Journal, n *yaml.Node) {

@@ -84,6 +84,10 @@ func TestMistakes(t *testing.T) {
 		{"paths", token + "stateDir: state\ncontrolSocket: /" + strings.Repeat("x", 107) + "\n", []string{
 			`f:4: stateDir: "state" is not an absolute path`,
 			`f:5: controlSocket: "/` + strings.Repeat("x", 59) + `…" is longer than the 107 bytes that a unix socket's path can have`}},
+		{"journal", token + "journal: {maxBytes: 1000, maxAge: 5s}\n", []string{
+			"f:4: journal.maxBytes: 1000 must be 0, for no journal, or 4194304 to 1099511627776",
+			`f:4: journal.maxAge: "5s" is not a duration from 1h to 8760h (a number with its unit, as in 500ms, 30s or 1h)`,
+		}},
 		{"http", token + "http: {address: \":9464\", profiles: maybe}\n", []string{
 			`f:4: http.address: ":9464" names no host: 127.0.0.1 is this machine alone, 0.0.0.0 is all of its addresses`,
 			`f:4: http.profiles: "maybe" is neither true nor false`}},
