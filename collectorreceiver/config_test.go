@@ -58,6 +58,7 @@ func defaults() *Config {
 			OpenTimeout: time.Minute, RepeatInterval: time.Second,
 		},
 		CommandArgs:     "redacted",
+		Journal:         JournalConfig{MaxBytes: 256 << 20, MaxAge: 168 * time.Hour},
 		QueueSize:       16384,
 		MetricsInterval: time.Minute,
 		ShutdownTimeout: 5 * time.Second,
@@ -100,6 +101,7 @@ func everything() *Config {
 			},
 		},
 		CommandArgs: "off", QueueSize: 1, MetricsInterval: time.Second,
+		Journal: JournalConfig{MaxBytes: 8 << 20, MaxAge: 24 * time.Hour},
 	}
 }
 
@@ -205,6 +207,7 @@ func TestResolve(t *testing.T) {
 			},
 		},
 		CommandArgs: "off",
+		Journal:     config.Journal{MaxBytes: 8 << 20, MaxAge: 24 * time.Hour},
 	}
 	assert.Equal(t, want, got)
 }

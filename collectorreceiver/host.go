@@ -152,6 +152,9 @@ func (h *host) start(g *group) (*node, error) {
 // else a new one, with what the parked one has not delivered.
 func (h *host) engine(c config.Config, g *group) (*engine, error) {
 	want := settings{stateDir: c.StateDir, filesDir: c.FilesDir, sensor: c.Sensor, journal: c.Journal}
+	if c.Journal.MaxBytes > 0 {
+		want.args = c.CommandArgs
+	}
 	log, out := newRelay(), wayOut{}
 	if e := h.unpark(); e != nil {
 		log = e.log

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/beesting-otel/beesting"
 )
 
 // ArgsMode says what becomes of process.command_args. The conventions want it
@@ -62,11 +64,27 @@ func sanitiseArgs(args []string, mode ArgsMode, atEnd bool) sanitisedArgs {
 	if mode != ArgsFull {
 		// Before the bounds: a secret cut in the middle is hard to recognise.
 		out.args = redact(args, out.truncated)
-		out.redacted = !slices.Equal(out.args, args)
 	}
+	// Also what was redacted before it went into a journal.
+	out.redacted = slices.ContainsFunc(out.args, func(s string) bool { return strings.Contains(s, redacted) })
 	bounded, short := boundArgs(out.args)
 	out.args, out.truncated = bounded, out.truncated || short
 	return out
+}
+
+// atRest is the access as it may lie on a disk: what isn't told of its arguments
+// isn't there either.
+func (m ArgsMode) atRest(a *beesting.Access) *beesting.Access {
+	if m == ArgsFull || len(a.Process.Args) == 0 {
+		return a
+	}
+	kept := *a
+	if m == ArgsOff {
+		kept.Process.Args = nil
+	} else {
+		kept.Process.Args = redact(a.Process.Args, a.Process.ArgsTruncated)
+	}
+	return &kept
 }
 
 // headOf takes whole elements while they fit into limit bytes, and the head

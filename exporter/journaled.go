@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/internal/journal"
 )
 
@@ -24,10 +25,19 @@ func shapesOf(cursor string) []journal.Shape {
 	return []journal.Shape{journal.Whole, journal.Ongoing, journal.Gap}
 }
 
-// keep puts an item into the journal, from where all signals take it that it
-// concerns. If it can't be kept, it is the caller's still.
-func keep(j *journal.Journal, it item, ended bool, signals ...*delivery) error {
-	err := j.Append(journal.Entry{Access: it.access, Gap: it.gap, Ended: ended})
+// keeper puts items into a journal, from where all signals take them that they
+// concern.
+type keeper struct {
+	journal *journal.Journal
+	args    ArgsMode
+}
+
+// keep puts one there. If it can't be kept, it is the caller's still.
+func (k keeper) keep(it item, ended bool, signals ...*delivery) error {
+	if it.access != nil {
+		it.access = k.args.atRest(it.access)
+	}
+	err := k.journal.Append(journal.Entry{Access: it.access, Gap: it.gap, Ended: ended})
 	if err == nil {
 		for _, d := range signals {
 			if d.off && d.wanted.Load() {
@@ -50,6 +60,30 @@ func keep(j *journal.Journal, it item, ended bool, signals ...*delivery) error {
 	}
 	return fmt.Errorf("%s: %w", it, err)
 }
+
+// Recorder keeps accesses in a journal, and sends nothing. Safe for concurrent use.
+type Recorder struct{ keeper }
+
+// NewRecorder returns one; what m says of arguments goes for the journal too.
+func NewRecorder(j *journal.Journal, m *Mapping) *Recorder {
+	return &Recorder{keeper{journal: j, args: m.args}}
+}
+
+// Deliver keeps a. An error says that it was not kept.
+func (r *Recorder) Deliver(_ context.Context, a beesting.Access) error {
+	return r.keep(accessItem(a), false)
+}
+
+// End keeps the end of an access that was delivered as Ongoing.
+func (r *Recorder) End(_ context.Context, a beesting.Access) error {
+	return r.keep(accessItem(a), true)
+}
+
+// Gap keeps g. An error says that it was not kept.
+func (r *Recorder) Gap(_ context.Context, g beesting.Gap) error { return r.keep(gapItem(g), false) }
+
+// Shutdown does nothing: the journal is closed by who has opened it.
+func (r *Recorder) Shutdown(context.Context) error { return nil }
 
 // journaled is the buffer of a signal whose accesses are in the journal. Its cursor
 // is there from open to forget: in between, the journal keeps for the signal what it

@@ -194,7 +194,8 @@ func BenchmarkJournal(b *testing.B) {
 			if durable {
 				j := openJournal(b, b.TempDir())
 				d = newJournaled(j, cursorLogs, "logs", testLog(b), p)
-				put = func(it item) error { return keep(j, it, false, d) }
+				k := keeper{journal: j}
+				put = func(it item) error { return k.keep(it, false, d) }
 			}
 			if err := d.attach(senderFunc(none)); err != nil {
 				b.Fatal(err)
@@ -216,3 +217,34 @@ type senderFunc func(context.Context, []item) (outcome, error)
 
 func (f senderFunc) send(ctx context.Context, batch []item) (outcome, error) { return f(ctx, batch) }
 func (f senderFunc) close(context.Context) error                             { return nil }
+
+// What may not be told of arguments is not on the disk either, and the record says
+// the same as without a journal.
+func TestJournalHoldsNoSecrets(t *testing.T) {
+	a := sampleAccess()
+	a.Process.Args = []string{"mysql", "--password=hunter2", "-h", "db"}
+	for mode, want := range map[ArgsMode][]string{
+		ArgsRedacted: {"mysql", "--password=[redacted]", "-h", "db"}, ArgsFull: a.Process.Args, ArgsOff: nil,
+	} {
+		m := mustMapping(t, MappingOptions{Args: mode, Node: Node{HostName: "h"}})
+		j := openJournal(t, t.TempDir())
+		c, err := j.Cursor(cursorLogs, shapesOf(cursorLogs)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := NewRecorder(j, m).Deliver(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := c.Next(t.Context(), 1)
+		if err != nil || !slices.Equal(entries[0].Access.Process.Args, want) {
+			t.Errorf("%s: %v, %v", mode, entries, err)
+		}
+		once, twice := sanitiseArgs(a.Process.Args, mode, false), sanitiseArgs(entries[0].Access.Process.Args, mode, false)
+		if !slices.Equal(once.args, twice.args) || once.redacted != twice.redacted {
+			t.Errorf("%s: told %+v, from the journal %+v", mode, once, twice)
+		}
+	}
+	if a.Process.Args[1] != "--password=hunter2" {
+		t.Error("the caller's access was changed")
+	}
+}

@@ -49,7 +49,7 @@ type OTLPOptions struct {
 // spans a queue each, and the trouble of one doesn't hold up another. Safe for
 // concurrent use.
 type OTLP struct {
-	journal *journal.Journal // nil without
+	keeper  keeper // of no journal without one
 	signals []*otlpDelivery
 	metrics *metricDelivery // nil without
 	beside  bool
@@ -92,7 +92,7 @@ func newOTLP(ctx context.Context, m *Mapping, o OTLPOptions, p pace) (*OTLP, err
 	if off {
 		o.Logger.Warn("OTEL_SDK_DISABLED is true: no telemetry is sent")
 	}
-	out := OTLP{journal: o.Journal, beside: o.Beside}
+	out := OTLP{keeper: keeper{journal: o.Journal, args: m.args}, beside: o.Beside}
 	for _, s := range []struct {
 		signal
 		connect func(context.Context, *Mapping, endpoint) (sender, error)
@@ -163,8 +163,8 @@ func (o *OTLP) Deliver(_ context.Context, a beesting.Access) error {
 // in the order in which they end. One that has no room is lost, which is counted
 // and logged here already; the error says so too.
 func (o *OTLP) End(_ context.Context, a beesting.Access) error {
-	if o.journal != nil {
-		return keep(o.journal, accessItem(a), true, o.spans())
+	if o.keeper.journal != nil {
+		return o.keeper.keep(accessItem(a), true, o.spans())
 	}
 	return putEnd(accessItem(a), o.spans())
 }
@@ -175,8 +175,8 @@ func (o *OTLP) Gap(_ context.Context, g beesting.Gap) error {
 }
 
 func (o *OTLP) put(it item, signals ...*delivery) error {
-	if o.journal != nil {
-		return keep(o.journal, it, false, signals...)
+	if o.keeper.journal != nil {
+		return o.keeper.keep(it, false, signals...)
 	}
 	if !o.beside {
 		return putAll(it, signals...)

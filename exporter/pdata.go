@@ -30,6 +30,9 @@ type PDataOptions struct {
 	// Journal keeps the accesses instead of the queues, see [OTLPOptions]. It is
 	// closed by the caller, after Close.
 	Journal *journal.Journal
+	// Args is what becomes of arguments in the journal, that of the mappings; the
+	// empty one is ArgsRedacted.
+	Args ArgsMode
 	// LongestWait bounds the wait between two attempts, which begins at 200 ms
 	// and doubles; 5 s if 0.
 	LongestWait time.Duration
@@ -206,8 +209,8 @@ func (p *PData) Deliver(_ context.Context, a beesting.Access) error {
 // in the order in which they end. One that has no room is lost, which is counted
 // and logged here already; the error says so too.
 func (p *PData) End(_ context.Context, a beesting.Access) error {
-	if p.options.Journal != nil {
-		return keep(p.options.Journal, accessItem(a), true, p.traces)
+	if k := p.keeper(); k.journal != nil {
+		return k.keep(accessItem(a), true, p.traces)
 	}
 	return putEnd(accessItem(a), p.traces)
 }
@@ -218,11 +221,13 @@ func (p *PData) Gap(_ context.Context, g beesting.Gap) error {
 }
 
 func (p *PData) put(it item, signals ...*delivery) error {
-	if p.options.Journal != nil {
-		return keep(p.options.Journal, it, false, signals...)
+	if k := p.keeper(); k.journal != nil {
+		return k.keep(it, false, signals...)
 	}
 	return putAll(it, signals...)
 }
+
+func (p *PData) keeper() keeper { return keeper{journal: p.options.Journal, args: p.options.Args} }
 
 // Close forgets both signals for good: what is queued is lost, counted as
 // "shutdown", and so many it returns, an access once for each signal. Use

@@ -84,7 +84,10 @@ func (a *app) showAccesses(ctx context.Context, dir string, since time.Time, fol
 	if err != nil {
 		return err
 	}
-	mapping, err := exporter.NewMapping(exporter.MappingOptions{Node: hostNode(""), Version: readVersion().Version, Getenv: a.getenv})
+	mapping, err := exporter.NewMapping(exporter.MappingOptions{
+		Node: hostNode(""), Version: readVersion().Version, Getenv: a.getenv,
+		Args: exporter.ArgsFull, // the journal has what may be told of them
+	})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,25 +28,6 @@ func openJournal(c config.Config, log *slog.Logger) (*journal.Journal, error) {
 	}
 	return j, err
 }
-
-// recorder is the output that only keeps accesses on the node.
-type recorder struct{ *journal.Journal }
-
-// Deliver implements agent.Sink, as the next two.
-func (r recorder) Deliver(_ context.Context, a beesting.Access) error {
-	return r.Append(journal.Entry{Access: &a})
-}
-
-func (r recorder) End(_ context.Context, a beesting.Access) error {
-	return r.Append(journal.Entry{Access: &a, Ended: true})
-}
-
-func (r recorder) Gap(_ context.Context, g beesting.Gap) error {
-	return r.Append(journal.Entry{Gap: &g})
-}
-
-// Shutdown does nothing: the journal is closed by who has opened it.
-func (r recorder) Shutdown(context.Context) error { return nil }
 
 func (n *node) journalStats() *journal.Stats {
 	if n.journal == nil {

@@ -135,7 +135,7 @@ type destinations struct {
 func (a *app) newOutputs(ctx context.Context, names []string, to destinations, m *exporter.Mapping, log *slog.Logger) (outputs, error) {
 	var all outputs
 	if to.journal != nil && !slices.Contains(names, "otlp") {
-		all = append(all, recorder{to.journal})
+		all = append(all, exporter.NewRecorder(to.journal, m))
 	}
 	for _, name := range names {
 		switch name {
