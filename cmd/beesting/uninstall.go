@@ -24,8 +24,9 @@ const (
 maps that are pinned on bpffs, with which tokens stay watched, and the control
 socket. It says what was found, also with --dry-run, which removes nothing.
 
-The state directory has records and the key that canary ids are made with. It and
-the planted files stay unless --state is given. Containers that run keep the planted
+The state directory has records, the key that canary ids are made with, and the
+journal of accesses, also of those that no back end has yet. It and the planted files
+stay unless --state is given. Containers that run keep the planted
 files that they have mounted, and nobody watches them any more.
 
 While an agent or a Collector's receiver runs on this machine nothing is removed,

@@ -102,7 +102,7 @@ func Erase(path string) error {
 // writes are.
 func ours(name string) bool {
 	switch name {
-	case "lock", "node.key", "watched", oldRecords, podsName, "hook", "run":
+	case "lock", "node.key", "watched", oldRecords, podsName, "hook", "run", "journal":
 		return true
 	}
 	// The database, and those that were set aside.
