@@ -157,9 +157,13 @@ func (b *journaled) Next(ctx context.Context, limit int) ([]item, error) {
 	return batch, err
 }
 
-// Ack implements source, as the next two.
-func (b *journaled) Ack(n int)                    { b.cursor().Ack(n) }
-func (b *journaled) Take(positions []int)         { b.cursor().Take(positions) }
+// Ack implements source.
+func (b *journaled) Ack(n int) { b.cursor().Ack(n) }
+
+// Take implements source.
+func (b *journaled) Take(positions []int) { b.cursor().Take(positions) }
+
+// SetAside implements source: the journal has a place for it.
 func (b *journaled) SetAside(n int, cause string) { b.cursor().SetAside(n, cause) }
 
 // close does nothing: what comes is in the journal, whoever delivers it.

@@ -140,7 +140,9 @@ func TestQueueDrainAndOpen(t *testing.T) {
 	q.drain(false)
 	next(5, 6)
 	q.close()
-	q.open()
+	if err := q.open(); err != nil {
+		t.Fatal(err)
+	}
 	if accepted, open := q.put(item{access: &beesting.Access{}}); !accepted || !open || q.discard() != 3 || q.len() != 0 {
 		t.Errorf("opened again: accepted %v, open %v", accepted, open)
 	}

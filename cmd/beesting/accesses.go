@@ -112,8 +112,8 @@ func (a *app) showAccesses(ctx context.Context, dir string, since time.Time, fol
 	} else {
 		err = scanner.Scan(since, show)
 	}
-	if ctx.Err() != nil || errors.Is(err, syscall.EPIPE) {
-		return nil // interrupted, or nobody reads any more
+	if errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) {
+		err = nil // interrupted, or nobody reads any more
 	}
 	return err
 }

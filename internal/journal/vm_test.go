@@ -24,7 +24,8 @@ func TestFullDisk(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
 	dir := filepath.Join(disk, "journal")
 	j := open(t, dir, options(t))
-	logs, slow := cursor(t, j, "logs"), cursor(t, j, "slow")
+	logs := cursor(t, j, "logs")
+	cursor(t, j, "slow")
 	fill(t, j, 0, 100)
 	ballast := fillDisk(t, disk)
 
@@ -60,7 +61,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	j = open(t, dir, options(t))
-	slow = cursor(t, j, "slow")
+	slow := cursor(t, j, "slow")
 	if got := counts(read(t, slow, 100)); !slices.Equal(got, upTo(0, n+10)) {
 		t.Errorf("%d of %d entries were written", len(got), n+10)
 	}
