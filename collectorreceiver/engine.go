@@ -58,11 +58,13 @@ func openWayOut(h *host, s settings, queue int, log relay) (wayOut, error) {
 		j, err := journal.Open(filepath.Join(s.stateDir, "journal"), journal.Options{
 			MaxBytes: int64(s.journal.MaxBytes), MaxAge: s.journal.MaxAge, Log: log.logger(),
 		})
-		if errors.Is(err, journal.ErrLocked) {
-			err = fmt.Errorf("state directory %s: another agent uses it", s.stateDir)
+		if err != nil && !errors.Is(err, journal.ErrLocked) {
+			// One that watches all the same, and delivers from memory, is worth more than none.
+			log.logger().Error("no journal: what is not delivered when this process ends is lost", slog.Any("error", err))
+			j, err = nil, nil
 		}
 		if err != nil {
-			return w, err
+			return w, fmt.Errorf("state directory %s: another agent uses it: %w", s.stateDir, err)
 		}
 		w.journal = j
 	}

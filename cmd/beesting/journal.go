@@ -15,7 +15,9 @@ import (
 // journalDir is where the journal is, below a state directory.
 func journalDir(stateDir string) string { return filepath.Join(stateDir, "journal") }
 
-// openJournal returns nil where the configuration wants none.
+// openJournal returns nil where the configuration wants none, and where the disk
+// has no place for one: an agent that watches all the same, and delivers from
+// memory, is worth more than none.
 func openJournal(c config.Config, log *slog.Logger) (*journal.Journal, error) {
 	if c.Journal.MaxBytes == 0 {
 		return nil, nil
@@ -26,12 +28,20 @@ func openJournal(c config.Config, log *slog.Logger) (*journal.Journal, error) {
 	if errors.Is(err, journal.ErrLocked) {
 		return nil, fmt.Errorf("state directory %s: another agent uses it", c.StateDir)
 	}
-	return j, err
+	if err != nil {
+		log.Error("no journal: what is not delivered when this agent ends is lost", slog.Any("error", err))
+		return nil, nil
+	}
+	return j, nil
 }
 
+// journalStats returns nil where the configuration wants no journal.
 func (n *node) journalStats() *journal.Stats {
-	if n.journal == nil {
+	switch {
+	case n.config.Journal.MaxBytes == 0:
 		return nil
+	case n.journal == nil:
+		return &journal.Stats{Error: "it could not be opened when the agent started; the log says why"}
 	}
 	s := n.journal.Stats()
 	return &s
@@ -83,7 +93,7 @@ func (n *node) deadLetters(resend bool) any {
 	var err error
 	switch {
 	case n.journal == nil:
-		err = errors.New("this agent keeps no journal (journal.maxBytes is 0)")
+		err = errors.New("this agent keeps no journal: journal.maxBytes is 0, or the log says why")
 	case resend:
 		answer.Resent, err = n.journal.Resend()
 	default:

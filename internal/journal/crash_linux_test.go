@@ -18,7 +18,7 @@ import (
 const (
 	// crashDir tells the child of TestKill where its journal is.
 	crashDir = "BEESTING_TEST_JOURNAL_DIR"
-	// crashKills is how often TestKill kills a process, if not 40 times.
+	// crashKills is how often TestKill kills a process, if not 20 times.
 	crashKills = "BEESTING_TEST_JOURNAL_KILLS"
 )
 
@@ -31,7 +31,7 @@ func TestKill(t *testing.T) {
 		crashChild(dir)
 		return
 	}
-	kills := 40
+	kills := 20
 	if n := os.Getenv(crashKills); n != "" {
 		kills = must(strconv.Atoi(n))
 	}

@@ -110,7 +110,7 @@ func sound(t *testing.T, got []int) {
 // TestRandomDamage changes bytes anywhere, the newest file included: nothing comes
 // out that was not put in, and the journal works.
 func TestRandomDamage(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(12) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		dir, files := whole(t)
 		file := files[r.IntN(len(files))]

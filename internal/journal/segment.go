@@ -45,14 +45,21 @@ func segmentName(dir string, first uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%016x%s", first, suffix))
 }
 
-// openSegment opens a file, which is made if it is missing, after a look at all of
-// it, and counts what is in it.
-func openSegment(name string) (*segment, error) {
+// openSegment opens a file after a look at all of it, or makes it if it is missing.
+// One that can't be made whole isn't left there to take room.
+func openSegment(name string) (_ *segment, err error) {
+	if _, errStat := os.Lstat(name); errors.Is(errStat, fs.ErrNotExist) {
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, removeIfThere(name))
+			}
+		}()
+	}
 	if err := inspect(name); err != nil {
 		return nil, err
 	}
 	s := &segment{name: name}
-	err := state.GuardBolt(func() (err error) {
+	err = state.GuardBolt(func() (err error) {
 		s.db, err = bbolt.Open(name, 0o600, &bbolt.Options{
 			Timeout: lockWait, NoStatistics: true, PageSize: pageSize, NoFreelistSync: true,
 			// A commit only has to outlive the process; flush is for the node.

@@ -144,13 +144,14 @@ func (s *suite) slowAgent(t *testing.T) {
 
 // stateDirReadOnly and stateDirFull: planting fails, containers start.
 func (s *suite) stateDirReadOnly(t *testing.T) {
-	s.brokenState(t, "size=1m", func(dir string) error {
+	// With a journal, which is open for writing, nobody can remount the disk.
+	s.brokenState(t, "size=1m", true, func(dir string) error {
 		return unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "size=1m")
 	})
 }
 
 func (s *suite) stateDirFull(t *testing.T) {
-	s.brokenState(t, "size=64k", func(dir string) error {
+	s.brokenState(t, "size=256k", false, func(dir string) error {
 		f, err := os.Create(filepath.Join(dir, "filler"))
 		if err != nil {
 			return err
@@ -165,13 +166,14 @@ func (s *suite) stateDirFull(t *testing.T) {
 
 // brokenState runs a second agent, alone, whose state directory breaks while it
 // runs.
-func (s *suite) brokenState(t *testing.T, options string, breakIt func(dir string) error) {
+func (s *suite) brokenState(t *testing.T, options string, noJournal bool, breakIt func(dir string) error) {
 	s.stopAgent(t)
 	defer s.startAgent(t)
 	cfg := s.config
 	cfg.HTTP = "" // the suite's agent has the address
 	cfg.Dir = filepath.Join(s.node.Dir(), "agent2")
 	cfg.StateDir = filepath.Join(s.node.Dir(), "state2")
+	cfg.NoJournal = noJournal
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -107,6 +107,7 @@ func TestContainerd(t *testing.T) {
 		{"StateDirReadOnly", (*suite).stateDirReadOnly},
 		{"StateDirFull", (*suite).stateDirFull},
 		{"Collector", (*suite).collector},
+		{"Journal", (*suite).journal},
 	}
 	for _, sc := range scenarios {
 		ok := t.Run(sc.name, func(t *testing.T) {

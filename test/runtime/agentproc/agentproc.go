@@ -33,6 +33,8 @@ type Config struct {
 	Dir string
 	// StateDir is used in place of Dir/state if set.
 	StateDir string
+	// NoJournal has accesses wait in memory only.
+	NoJournal bool
 	// NRISocket is the runtime's.
 	NRISocket string
 	// PluginName is "beesting" if empty.
@@ -131,6 +133,10 @@ func (c Config) yaml() string {
 	if name == "" {
 		name = "beesting"
 	}
+	journal := ""
+	if c.NoJournal {
+		journal = "journal: {maxBytes: 0}\n"
+	}
 	return fmt.Sprintf(`nodeName: node-1
 stateDir: %q
 controlSocket: %q
@@ -141,7 +147,7 @@ http: {address: %q}
 commandArgs: full
 output: [%s]
 log: {level: debug}
-%s`, state, filepath.Join(c.Dir, "control.sock"), c.NRISocket, name, c.HTTP, strings.Join(output, ", "), c.Tokens)
+%s%s`, state, filepath.Join(c.Dir, "control.sock"), c.NRISocket, name, c.HTTP, strings.Join(output, ", "), journal, c.Tokens)
 }
 
 // PID is the agent's process id.
