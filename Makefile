@@ -204,7 +204,7 @@ bench-latency: ## From a touch to the OTLP back end, on this machine.
 	@$(STEP) bench-latency go run ./test/latency
 
 .PHONY: test-many
-test-many: ## 500 containers are there before the agent, and at its restart.
+test-many: ## A node with 500 containers, and the restart of its agent (minutes, without a VM).
 	@$(STEP) 'test-many $(KERNEL)' go run ./test/e2e/cmd/e2e -kernels $(KERNEL) -run TestMany
 
 .PHONY: program-sizes

@@ -65,15 +65,19 @@ func run(ctx context.Context, o options) error {
 	}
 	p := &printer{begin: time.Now()}
 	m := parts.New(cache, module, p.say)
-	where, why, err := place.Choose(o.where, o.kernels)
-	if err != nil {
-		return err
-	}
-	p.say("tests run " + why)
 	runs := plan(o)
 	if len(runs) == 0 {
 		return fmt.Errorf("no test is called as in %q", o.run)
 	}
+	choose := place.Choose
+	if !slices.ContainsFunc(runs, func(r testRun) bool { return r.test != testMany }) {
+		choose = place.ChooseSensor // it is about planting, and slow on an emulated processor
+	}
+	where, why, err := choose(o.where, o.kernels)
+	if err != nil {
+		return err
+	}
+	p.say("tests run " + why)
 	if !where.VM {
 		// One kernel, and the tests would get in each other's way.
 		runs, o.parallel = onHost(runs), 1
