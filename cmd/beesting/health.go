@@ -39,6 +39,9 @@ func (s nodeStatus) health(now time.Time, lacking time.Duration) health {
 	if r := s.Records; r.Error != "" {
 		add("records are not written: %s; %d containers wait", r.Error, r.Pending)
 	}
+	if j := s.Journal; j != nil && j.Error != "" {
+		add("the journal is not written: %s; %d accesses wait in memory", j.Error, j.Waiting)
+	}
 	if s.Config.LastError != "" {
 		add("the configuration file is refused, an earlier one is in use: %s", s.Config.LastError)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/journal"
 	"github.com/beesting-otel/beesting/internal/reload"
 	"github.com/beesting-otel/beesting/internal/state"
 )
@@ -34,6 +35,8 @@ func TestHealth(t *testing.T) {
 		"not ready":           {edit: func(s *nodeStatus) { s.Ready = false }, want: []string{"not ready: looking at the containers that ran before"}},
 		"lacking":             {lacking: 59 * time.Minute, want: []string{"1 containers lack tokens for longer than 59m0s, among them shop/db app: below a volume"}},
 		"lacking not so long": {lacking: time.Hour},
+		"journal":             {edit: func(s *nodeStatus) { s.Journal = &journal.Stats{Error: "disk full", Waiting: 7} }, want: []string{"the journal is not written: disk full; 7 accesses wait in memory"}},
+		"no journal's error":  {edit: func(s *nodeStatus) { s.Journal = &journal.Stats{} }},
 		"records":             {edit: func(s *nodeStatus) { s.Records = state.Stats{Error: "disk full", Pending: 3} }, want: []string{"records are not written: disk full; 3 containers wait"}},
 		"configuration, and another": {
 			edit: func(s *nodeStatus) { s.Config, s.Ready = reload.Status{LastError: "f:1: no"}, false },

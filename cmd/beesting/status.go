@@ -36,7 +36,7 @@ reported as a gap. EXEMPT touches are by those that the configuration exempts.
 
 With --check it says whether the agent does its work, for probes: the exit code is
 1, with a line for each reason, if there is no agent, it is not registered with the
-container runtime or not ready, records can't be written, or the configuration file
+container runtime or not ready, records or the journal can't be written, or the configuration file
 is refused. Containers that lack tokens count with --max-lacking only, since some
 can never have them.
 

@@ -313,12 +313,13 @@ func TestBounds(t *testing.T) {
 	if last := rest[len(rest)-1].Seq; last != 6000 || rest[0].Seq != uint64(6000-len(rest)+1) {
 		t.Errorf("the slow one has %d to %d", rest[0].Seq, last)
 	}
-	j.o.Now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
+	fill(t, j, 0, 1)
 	j.mu.Lock()
-	j.trim()
+	j.o.Now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
+	j.tidy()
 	j.mu.Unlock()
-	if n := j.Stats().Segments; n != 1 {
-		t.Errorf("%d segments after a week", n)
+	if n := j.Stats().Segments; n != 1 || slow.Pending() != 0 || slow.Dropped() != 1 {
+		t.Errorf("%d segments after a week, %d entries to deliver", n, slow.Pending())
 	}
 }
 

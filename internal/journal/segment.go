@@ -70,6 +70,7 @@ func openSegment(name string) (_ *segment, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("segment %s: %w", filepath.Base(name), err)
 	}
+	s.db.AllocSize = 1 << 20 // bbolt's own 16 MiB are as much as a whole segment
 	err = state.GuardBolt(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			for _, b := range []string{bucketFrames, bucketCursors} {

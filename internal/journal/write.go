@@ -157,6 +157,20 @@ func (j *Journal) trim() {
 	}
 }
 
+// tidy is trim for a node where nothing comes any more: what is in the newest
+// segment gets too old as well. Nobody writes; j.mu is held.
+func (j *Journal) tidy() {
+	if a := j.active(); a.last >= a.first && j.o.Now().Sub(a.newest) > j.o.MaxAge {
+		j.writing = true
+		if err := j.rotate(); err != nil {
+			j.complain(err)
+		}
+		// Who came meanwhile found it being written to.
+		j.commit()
+	}
+	j.trim()
+}
+
 // dropOldest removes a segment, and takes it from the cursors that are not beyond
 // it; j.mu is held.
 func (j *Journal) dropOldest() {
@@ -217,8 +231,8 @@ func (j *Journal) keep() {
 func (j *Journal) again(retry, trim bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if trim && !j.writing {
-		j.trim()
+	if trim && !j.writing && !j.closed {
+		j.tidy()
 	}
 	if j.writing || j.closed || !(j.moved || j.waiting != nil && retry) || j.stats.Error != "" && !retry {
 		return
@@ -280,15 +294,18 @@ func (j *Journal) Close() error {
 		j.mu.Unlock()
 		return nil
 	}
+	j.closed = true // for who comes now
 	j.mu.Unlock()
 	close(j.stop)
 	<-j.done
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.writing {
-		j.tryAgain()
+	for j.writing { // for who came before
+		j.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		j.mu.Lock()
 	}
-	j.closed = true
+	j.tryAgain()
 	for _, c := range j.cursors {
 		c.signal()
 	}
