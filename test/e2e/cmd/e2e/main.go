@@ -70,8 +70,8 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("no test is called as in %q", o.run)
 	}
 	choose := place.Choose
-	if !slices.ContainsFunc(runs, func(r testRun) bool { return r.test != testMany }) {
-		choose = place.ChooseSensor // it is about planting, and slow on an emulated processor
+	if !slices.ContainsFunc(runs, func(r testRun) bool { return r.test != testMany && r.test != testLifecycles }) {
+		choose = place.ChooseSensor // they are about numbers, and slow on an emulated processor
 	}
 	where, why, err := choose(o.where, o.kernels)
 	if err != nil {
