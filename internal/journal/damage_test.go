@@ -145,6 +145,11 @@ func TestAFrameInsideAFrame(t *testing.T) {
 	forged.add(&e, must(c.encode(nil, &e)))
 	a := access(1)
 	a.Detail = string(forged.bytes())
+	for m := range byte(255) { // and the magic under every mask of one byte
+		for _, c := range []byte(magic) {
+			a.Detail += string([]byte{c ^ (m + 1)})
+		}
+	}
 	if err := j.Append(Entry{Access: &a}); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"iter"
+	"math/rand/v2"
 	"time"
 )
 
@@ -16,7 +17,7 @@ import (
 //	20  4  bytes of the payload
 //	24 20  how many of each shape, 4 bytes each
 //	44  8  when the first was recorded, nanoseconds of Unix time
-//	52  4  what every byte of the payload is XORed with; 0 as a rule
+//	52  4  what the payload is XORed with, over and over; 0 as a rule
 //	56  4  CRC-32C of all that is not the magic and not this
 //	60     the payload: entries in CBOR, one after the other
 //
@@ -74,19 +75,19 @@ func (f *frame) bytes() []byte {
 	}
 	le.PutUint64(b[44:], uint64(f.recorded.UnixNano())) //nolint:gosec // read back as it is written
 	b = append(b, f.payload...)
-	for mask := byte(1); bytes.Contains(b[headerBytes:], []byte(magic)); mask++ {
-		// No byte of the magic is another's mask of it 255 times over.
+	for bytes.Contains(b[headerBytes:], []byte(magic)) {
+		// Drawn, so that nobody can have masked a magic for it beforehand.
+		le.PutUint32(b[maskAt:], rand.Uint32())
 		copy(b[headerBytes:], f.payload)
-		unmask(b[headerBytes:], mask)
-		b[maskAt] = mask
+		unmask(b[headerBytes:], b[maskAt:sumAt])
 	}
 	le.PutUint32(b[sumAt:], frameSum(b))
 	return b
 }
 
-func unmask(b []byte, mask byte) {
+func unmask(b, mask []byte) {
 	for i := range b {
-		b[i] ^= mask
+		b[i] ^= mask[i%len(mask)]
 	}
 }
 
@@ -114,9 +115,9 @@ func parseFrame(b []byte) (f frame, ok bool) {
 		f.shapes[i] = le.Uint32(b[24+4*i:])
 		sum += f.shapes[i]
 	}
-	if mask := b[maskAt]; mask != 0 {
+	if le.Uint32(b[maskAt:]) != 0 {
 		f.payload = bytes.Clone(f.payload)
-		unmask(f.payload, mask)
+		unmask(f.payload, b[maskAt:sumAt])
 	}
 	f.recorded = time.Unix(0, int64(le.Uint64(b[44:]))) //nolint:gosec // as written
 	ok = le.Uint32(b[sumAt:]) == frameSum(b) && f.first > 0 && f.count > 0 && sum == f.count && f.first+uint64(f.count) > f.first
