@@ -40,8 +40,6 @@ type settings struct {
 	filesDir string
 	sensor   config.Sensor
 	journal  config.Journal
-	// args is what becomes of arguments in the journal.
-	args string
 }
 
 // wayOut is where an engine's accesses go. It outlives the engine where the next
@@ -69,7 +67,7 @@ func openWayOut(h *host, s settings, queue int, log relay) (wayOut, error) {
 		w.journal = j
 	}
 	w.PData = exporter.NewPData(exporter.PDataOptions{
-		Logger: log.logger(), Queue: queue, Journal: w.journal, Args: exporter.ArgsMode(s.args), LongestWait: h.longestWait,
+		Logger: log.logger(), Queue: queue, Journal: w.journal, LongestWait: h.longestWait,
 		Permanent: consumererror.IsPermanent, LeftLogs: leftLogs, LeftTraces: leftTraces,
 	})
 	return w, nil
@@ -78,7 +76,7 @@ func openWayOut(h *host, s settings, queue int, log relay) (wayOut, error) {
 // fits says whether an engine with other settings can have the way out of one with
 // these: what waits in memory goes anywhere, a journal is in its directory.
 func (s settings) fits(next settings) bool {
-	return s.journal == next.journal && s.args == next.args && (s.journal.MaxBytes == 0 || s.stateDir == next.stateDir)
+	return s.journal == next.journal && (s.journal.MaxBytes == 0 || s.stateDir == next.stateDir)
 }
 
 // giveUp ends it for good, and returns how many accesses are lost by that: what is

@@ -13,6 +13,7 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 
+	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/check"
 	"github.com/beesting-otel/beesting/internal/config"
@@ -152,14 +153,12 @@ func (h *host) start(g *group) (*node, error) {
 // else a new one, with what the parked one has not delivered.
 func (h *host) engine(c config.Config, g *group) (*engine, error) {
 	want := settings{stateDir: c.StateDir, filesDir: c.FilesDir, sensor: c.Sensor, journal: c.Journal}
-	if c.Journal.MaxBytes > 0 {
-		want.args = c.CommandArgs
-	}
 	log, out := newRelay(), wayOut{}
 	if e := h.unpark(); e != nil {
 		log = e.log
 		log.set(g.set.Logger)
 		e.out.Resize(g.cfg.QueueSize)
+		e.out.SetArgs(exporter.ArgsMode(c.CommandArgs))
 		if reflect.DeepEqual(e.settings, want) {
 			g.set.Logger.Info("goes on with what was watched before")
 			return e, nil
@@ -197,6 +196,7 @@ func (h *host) attach(c config.Config, want settings, queue int, log relay, out 
 		if *out, err = openWayOut(h, want, queue, log); err != nil {
 			return nil, err
 		}
+		out.SetArgs(exporter.ArgsMode(c.CommandArgs))
 	}
 	return openEngine(h, want, machine.pin, log, *out)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -30,9 +31,6 @@ type PDataOptions struct {
 	// Journal keeps the accesses instead of the queues, see [OTLPOptions]. It is
 	// closed by the caller, after Close.
 	Journal *journal.Journal
-	// Args is what becomes of arguments in the journal, that of the mappings; the
-	// empty one is ArgsRedacted.
-	Args ArgsMode
 	// LongestWait bounds the wait between two attempts, which begins at 200 ms
 	// and doubles; 5 s if 0.
 	LongestWait time.Duration
@@ -58,6 +56,7 @@ type PDataOptions struct {
 type PData struct {
 	options      PDataOptions
 	logs, traces *delivery
+	args         atomic.Value // of ArgsMode
 	close        sync.Once
 	lost         int // by Close
 }
@@ -227,7 +226,14 @@ func (p *PData) put(it item, signals ...*delivery) error {
 	return putAll(it, signals...)
 }
 
-func (p *PData) keeper() keeper { return keeper{journal: p.options.Journal, args: p.options.Args} }
+func (p *PData) keeper() keeper {
+	args, _ := p.args.Load().(ArgsMode)
+	return keeper{journal: p.options.Journal, args: args}
+}
+
+// SetArgs says what becomes of arguments in the journal, which should be what the
+// mappings say; ArgsRedacted until it is called.
+func (p *PData) SetArgs(mode ArgsMode) { p.args.Store(mode) }
 
 // Close forgets both signals for good: what is queued is lost, counted as
 // "shutdown", and so many it returns, an access once for each signal. Use
