@@ -162,9 +162,10 @@ test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
 	  -kernels '$(E2E_KERNELS)' -smoke '$(E2E_SMOKE)'
 
 LIFECYCLES ?= 1000
+WHERE ?= vm
 .PHONY: test-lifecycles
-test-lifecycles: ## So many containers come and go in a VM: no access (half an hour on an idle core).
-	@$(STEP) 'test-lifecycles $(KERNEL)' go run ./test/e2e/cmd/e2e -where vm -kernels $(KERNEL) -lifecycles $(LIFECYCLES)
+test-lifecycles: ## So many containers come and go in a VM: no access (half an hour on an idle core; minutes with WHERE=host).
+	@$(STEP) 'test-lifecycles $(KERNEL)' go run ./test/e2e/cmd/e2e -where $(WHERE) -kernels $(KERNEL) -lifecycles $(LIFECYCLES)
 
 .PHONY: planting-matrix
 planting-matrix: ## Each way to plant in each kind of container; writes docs/planting.md.
