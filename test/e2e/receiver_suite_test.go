@@ -31,14 +31,14 @@ const (
 
 // setting is what a scenario varies of the Collector's configuration.
 type setting struct {
-	queue     int
+	queue     int // in memory; 0 for a journal instead
 	args      string   // command_args
 	more      string   // further tokens, in YAML
 	pipelines []string // that the receiver is in
 }
 
 func usual() setting {
-	return setting{queue: 16384, args: "full", pipelines: []string{"logs", "traces", "metrics"}}
+	return setting{args: "full", pipelines: []string{"logs", "traces", "metrics"}}
 }
 
 // receiverSuite is one containerd, the Collector of builder-config.yaml with the
@@ -60,6 +60,10 @@ type receiverSuite struct {
 	// What arrived, by signal, and how much of that is accounted for.
 	arrived map[string][]arrival
 	taken   map[string]int
+	// looked is how much has come, repeats included, of which there were again.
+	looked map[string]int
+	ids    map[string]bool
+	again  int
 }
 
 // shutdownTimeout is how long the receiver may go on delivering at its end.
@@ -77,7 +81,7 @@ receivers:
     nri: {socket: %q}
     sensor: {mode: %s, repeat_interval: %s}
     command_args: %s
-    queue_size: %d
+    %s
     metrics_interval: 5s
     shutdown_timeout: %s
 %s
@@ -118,9 +122,13 @@ func indented(text string) string {
 }
 
 func (s *receiverSuite) configuration(v setting) string {
+	bounds := "journal: {max_bytes: 268435456}"
+	if v.queue > 0 {
+		bounds = fmt.Sprintf("journal: {max_bytes: 0}\n    queue_size: %d", v.queue)
+	}
 	_, port, _ := net.SplitHostPort(s.config.MetricsAddress)
 	text := fmt.Sprintf(receiverConfiguration,
-		filepath.Join(s.node.Dir(), "state"), s.node.NRISocket(), *attachMode, repeatInterval, v.args, v.queue, shutdownTimeout,
+		filepath.Join(s.node.Dir(), "state"), s.node.NRISocket(), *attachMode, repeatInterval, v.args, bounds, shutdownTimeout,
 		indented(receiverTokens(v.more)), s.spare, "http://"+s.back.HTTP, port)
 	for _, signal := range []string{"logs", "traces", "metrics"} {
 		receivers := "otlp"
@@ -140,7 +148,7 @@ func newReceiverSuite(t *testing.T) *receiverSuite {
 	binary := need(t, "receiver", receiverExe)
 	s := &receiverSuite{
 		suite:   suite{node: startNode(t)},
-		arrived: map[string][]arrival{}, taken: map[string]int{},
+		arrived: map[string][]arrival{}, taken: map[string]int{}, looked: map[string]int{}, ids: map[string]bool{},
 	}
 	var log bytes.Buffer
 	var err error

@@ -140,13 +140,26 @@ func (a arrival) String() string {
 	return fmt.Sprintf("%v by %v in %.12s", a.attrs["honeytoken.name"], a.attrs["process.command_args"], a.container)
 }
 
+// arrive keeps what has come, once: after a kill, what was acknowledged last comes
+// again, with the same id.
+func (s *receiverSuite) arrive(signal, id string, a arrival) {
+	s.looked[signal]++
+	if s.ids[signal+id] {
+		s.again++
+		return
+	}
+	s.ids[signal+id] = true
+	s.arrived[signal] = append(s.arrived[signal], a)
+}
+
 // look brings s.arrived up to date.
 func (s *receiverSuite) look(logs []collector.Log, spans []collector.Span) {
-	for _, l := range logs[len(s.arrived["logs"]):] {
-		s.arrived["logs"] = append(s.arrived["logs"], newArrival(l.Resource, l.Attributes))
+	for _, l := range logs[s.looked["logs"]:] {
+		id, _ := l.Attributes["log.record.uid"].(string)
+		s.arrive("logs", id, newArrival(l.Resource, l.Attributes))
 	}
-	for _, sp := range spans[len(s.arrived["traces"]):] {
-		s.arrived["traces"] = append(s.arrived["traces"], newArrival(sp.Resource, sp.Attributes))
+	for _, sp := range spans[s.looked["traces"]:] {
+		s.arrive("traces", sp.SpanID, newArrival(sp.Resource, sp.Attributes))
 	}
 }
 
