@@ -31,7 +31,7 @@ const (
 
 // setting is what a scenario varies of the Collector's configuration.
 type setting struct {
-	queue     int // in memory; 0 for a journal instead
+	queue     int      // in memory; 0 for a journal instead
 	args      string   // command_args
 	more      string   // further tokens, in YAML
 	pipelines []string // that the receiver is in
