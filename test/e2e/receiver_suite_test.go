@@ -31,14 +31,15 @@ const (
 
 // setting is what a scenario varies of the Collector's configuration.
 type setting struct {
-	queue     int      // in memory; 0 for a journal instead
+	queue     int
+	inMemory  bool     // no journal: the queue has what waits
 	args      string   // command_args
 	more      string   // further tokens, in YAML
 	pipelines []string // that the receiver is in
 }
 
 func usual() setting {
-	return setting{args: "full", pipelines: []string{"logs", "traces", "metrics"}}
+	return setting{queue: 16384, args: "full", pipelines: []string{"logs", "traces", "metrics"}}
 }
 
 // receiverSuite is one containerd, the Collector of builder-config.yaml with the
@@ -122,9 +123,9 @@ func indented(text string) string {
 }
 
 func (s *receiverSuite) configuration(v setting) string {
-	bounds := "journal: {max_bytes: 268435456}"
-	if v.queue > 0 {
-		bounds = fmt.Sprintf("journal: {max_bytes: 0}\n    queue_size: %d", v.queue)
+	bounds := fmt.Sprintf("queue_size: %d", v.queue)
+	if v.inMemory {
+		bounds += "\n    journal: {max_bytes: 0}"
 	}
 	_, port, _ := net.SplitHostPort(s.config.MetricsAddress)
 	text := fmt.Sprintf(receiverConfiguration,

@@ -167,7 +167,7 @@ func (s *receiverSuite) beyondBound(t *testing.T) {
 	const n, bound, interval = 1000, 250, 10 * time.Millisecond
 	s.stop(t)
 	v := usual()
-	v.queue = bound
+	v.queue, v.inMemory = bound, true
 	s.start(t, v)
 	s.allArrived(t, s.touches(), s.touches()) // the pipeline is empty
 	s.back.SetAway(true)
