@@ -255,6 +255,9 @@ func (h *host) part(ctx context.Context, n *node, m *member) {
 // one node. The process may end meanwhile, as it does where the Collector ends.
 func (h *host) park(e *engine) {
 	e.owe()
+	if e.out.journal != nil {
+		e.out.journal.Save()
+	}
 	h.parked = e
 	h.timer = time.AfterFunc(h.linger, func() { h.expire(e) })
 }

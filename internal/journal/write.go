@@ -270,6 +270,16 @@ func (j *Journal) flush() {
 	}
 }
 
+// Save writes down where the cursors stand, so that a process which ends after that
+// leaves nothing to be delivered twice.
+func (j *Journal) Save() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.closed && !j.writing {
+		j.tryAgain()
+	}
+}
+
 // Flush returns when all that was appended before it outlives the node as well.
 func (j *Journal) Flush() error {
 	j.mu.Lock()
