@@ -323,6 +323,29 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// What every cursor has left behind is history, and not opened.
+func TestHistoryIsNotOpened(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir, options(t))
+	j.o.MaxBytes = 4 << 20 // segments of 512 KiB
+	c := cursor(t, j, "logs")
+	fill(t, j, 0, 600)
+	read(t, c, 100)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = open(t, dir, options(t))
+	opened := 0
+	for _, s := range j.segments {
+		if s.db != nil {
+			opened++
+		}
+	}
+	if len(j.segments) < 3 || opened != 1 {
+		t.Errorf("%d of %d segments are open", opened, len(j.segments))
+	}
+}
+
 func TestOneProcess(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir, options(t))

@@ -70,6 +70,7 @@ func (j *Journal) load() error {
 		if len(at) == 0 {
 			continue
 		}
+		delete(at, marker) // it is in each, and no cursor
 		known, j.stored = true, at
 		for _, seq := range at {
 			oldest = min(oldest, seq)
@@ -78,7 +79,6 @@ func (j *Journal) load() error {
 	for _, at := range j.stored { // the tail of a damaged file may be gone
 		j.next = max(j.next, at)
 	}
-	delete(j.stored, marker)
 	if !known && len(j.segments) > 0 {
 		j.unknown = j.segments[0].first
 	}
