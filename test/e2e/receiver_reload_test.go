@@ -56,6 +56,7 @@ func (s *receiverSuite) restart(t *testing.T) {
 	// What is on its way out as the Collector is killed is in memory only, so
 	// nothing is.
 	s.allArrived(t, s.touches(), s.touches())
+	s.crashes++
 	if err := s.col.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -301,6 +302,7 @@ func (s *receiverSuite) goroutines(t *testing.T, args ...string) {
 
 func (s *receiverSuite) dump(t *testing.T) collectorproc.Goroutines {
 	t.Helper()
+	s.crashes++
 	g, err := s.col.Dump(t.Context())
 	if err != nil {
 		t.Fatalf("%v\n%s", err, s.col.Tail())

@@ -65,6 +65,9 @@ type receiverSuite struct {
 	looked map[string]int
 	ids    map[string]bool
 	again  int
+	// crashes is how often the Collector was ended without a chance to write down
+	// what was delivered.
+	crashes int
 }
 
 // shutdownTimeout is how long the receiver may go on delivering at its end.

@@ -36,10 +36,13 @@ func TestReceiver(t *testing.T) {
 		ok := t.Run(sc.name, func(t *testing.T) {
 			begin := time.Now()
 			s.ready(t, sc.name != "Parity", failed)
-			before := s.again
+			again, crashes := s.again, s.crashes
 			sc.run(s, t)
-			if n := s.again - before; n > 0 { // after a kill, as for a look at its goroutines
+			if n := s.again - again; n > 0 {
 				t.Logf("%d log records and spans came again under the same id", n)
+				if s.crashes == crashes {
+					t.Error("and the Collector was not killed")
+				}
 			}
 			t.Logf("took %.1f s", time.Since(begin).Seconds())
 		})
