@@ -35,8 +35,8 @@ func TestReceiver(t *testing.T) {
 	for _, sc := range scenarios {
 		ok := t.Run(sc.name, func(t *testing.T) {
 			begin := time.Now()
-			s.ready(t, sc.name != "Parity", failed)
 			again, crashes := s.again, s.crashes
+			s.ready(t, sc.name != "Parity", failed)
 			sc.run(s, t)
 			if n := s.again - again; n > 0 {
 				t.Logf("%d log records and spans came again under the same id", n)
@@ -60,6 +60,7 @@ func (s *receiverSuite) ready(t *testing.T, fence, afterFailure bool) {
 	t.Helper()
 	s.back.SetAway(false)
 	if afterFailure {
+		s.crashes++
 		if err := s.col.Kill(); err != nil {
 			t.Fatal(err)
 		}
