@@ -264,10 +264,8 @@ func (j *Journal) hand(entries []Entry) {
 	if j.waiting != nil {
 		keep = max(keep, int(j.waiting.count))
 	}
-	if over := len(j.tail) - keep; over > 0 {
-		if over > tailEntries { // move them now and then, not each time
-			j.tail = append([]Entry(nil), j.tail[over:]...)
-		}
+	if over := len(j.tail) - keep; over > tailEntries { // moved now and then, not each time
+		j.tail = append([]Entry(nil), j.tail[over:]...)
 	}
 	for _, c := range j.cursors {
 		c.offer(entries)

@@ -160,7 +160,7 @@ func (j *Journal) begin() error {
 	s.first, s.last, s.newest = j.next, j.next-1, j.o.Now()
 	j.segments = append(j.segments, s)
 	j.moved = true
-	return syncDir(j.dir)
+	return state.SyncDir(j.dir)
 }
 
 // salvage writes the frames that are whole in a damaged file into a new one in its
@@ -197,7 +197,7 @@ func salvage(name string, last uint64, log *slog.Logger, cause error) (_ *segmen
 	kept := filepath.Join(filepath.Dir(name), "segment"+suffixDamaged)
 	// bbolt has the new file open; its name doesn't matter to it. There is a file with
 	// the segment's name at any time.
-	err = errors.Join(s.flush(), removeIfThere(kept), os.Link(name, kept), os.Rename(fresh, name), syncDir(filepath.Dir(name)))
+	err = errors.Join(s.flush(), removeIfThere(kept), os.Link(name, kept), os.Rename(fresh, name), state.SyncDir(filepath.Dir(name)))
 	if err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("segment: %w", err), s.close())
 	}

@@ -107,7 +107,7 @@ func (j *Journal) rotate() error {
 	j.files.RUnlock()
 	s, err := openSegment(segmentName(j.dir, first))
 	if err == nil {
-		err = syncDir(j.dir)
+		err = state.SyncDir(j.dir)
 	}
 	j.mu.Lock()
 	if errFlush != nil {
@@ -338,12 +338,4 @@ func (j *Journal) release() error {
 		errs = append(errs, s.close())
 	}
 	return errors.Join(append(errs, j.dead.close(), j.lock.Close())...)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -273,7 +273,7 @@ func (d *database) writing() (*bbolt.DB, *os.File, error) {
 		return nil, nil, err
 	case fresh:
 		// The file outlives a crash of the node as soon as its name does.
-		if err := syncDir(filepath.Dir(d.name)); err != nil {
+		if err := SyncDir(filepath.Dir(d.name)); err != nil {
 			return nil, nil, errors.Join(err, db.Close())
 		}
 	}

@@ -328,7 +328,7 @@ func (d *Dir) finish(f *os.File, name string, content []byte, m fileMode) (err e
 	if !m.sync {
 		return nil
 	}
-	return syncDir(filepath.Dir(name))
+	return SyncDir(filepath.Dir(name))
 }
 
 func fill(f *os.File, content []byte, m fileMode) error {
@@ -356,7 +356,8 @@ func fill(f *os.File, content []byte, m fileMode) error {
 	return nil
 }
 
-func syncDir(path string) error {
+// SyncDir has the disk keep which files a directory has.
+func SyncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
 		return err
