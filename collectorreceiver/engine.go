@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -53,18 +52,11 @@ type wayOut struct {
 func openWayOut(h *host, s settings, queue int, log relay) (wayOut, error) {
 	var w wayOut
 	if s.journal.MaxBytes > 0 {
-		j, err := journal.Open(filepath.Join(s.stateDir, "journal"), journal.Options{
-			MaxBytes: int64(s.journal.MaxBytes), MaxAge: s.journal.MaxAge, Log: log.logger(),
-		})
-		if err != nil && !errors.Is(err, journal.ErrLocked) {
-			// One that watches all the same, and delivers from memory, is worth more than none.
-			log.logger().Error("no journal: what is not delivered when this process ends is lost", slog.Any("error", err))
-			j, err = nil, nil
+		var err error
+		o := journal.Options{MaxBytes: int64(s.journal.MaxBytes), MaxAge: s.journal.MaxAge, Log: log.logger()}
+		if w.journal, err = journal.OpenBelow(s.stateDir, o); err != nil {
+			return w, err
 		}
-		if err != nil {
-			return w, fmt.Errorf("state directory %s: another agent uses it: %w", s.stateDir, err)
-		}
-		w.journal = j
 	}
 	w.PData = exporter.NewPData(exporter.PDataOptions{
 		Logger: log.logger(), Queue: queue, Journal: w.journal, LongestWait: h.longestWait,

@@ -56,7 +56,7 @@ root may read the journal.`,
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		return a.showAccesses(ctx, journalDir(dir), from, *follow, *asJSON)
+		return a.showAccesses(ctx, journal.Below(dir), from, *follow, *asJSON)
 	}
 	return cmd
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/beesting-otel/beesting"
@@ -12,27 +11,13 @@ import (
 	"github.com/beesting-otel/beesting/internal/journal"
 )
 
-// journalDir is where the journal is, below a state directory.
-func journalDir(stateDir string) string { return filepath.Join(stateDir, "journal") }
-
-// openJournal returns nil where the configuration wants none, and where the disk
-// has no place for one: an agent that watches all the same, and delivers from
-// memory, is worth more than none.
+// openJournal returns nil where the configuration wants none, or there is no place
+// for one.
 func openJournal(c config.Config, log *slog.Logger) (*journal.Journal, error) {
 	if c.Journal.MaxBytes == 0 {
 		return nil, nil
 	}
-	j, err := journal.Open(journalDir(c.StateDir), journal.Options{
-		MaxBytes: int64(c.Journal.MaxBytes), MaxAge: c.Journal.MaxAge, Log: log,
-	})
-	if errors.Is(err, journal.ErrLocked) {
-		return nil, fmt.Errorf("state directory %s: another agent uses it", c.StateDir)
-	}
-	if err != nil {
-		log.Error("no journal: what is not delivered when this agent ends is lost", slog.Any("error", err))
-		return nil, nil
-	}
-	return j, nil
+	return journal.OpenBelow(c.StateDir, journal.Options{MaxBytes: int64(c.Journal.MaxBytes), MaxAge: c.Journal.MaxAge, Log: log})
 }
 
 // journalStats returns nil where the configuration wants no journal.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -168,6 +169,25 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 	}
 	j.dead = openDead(dir, c, o)
 	go j.keep()
+	return j, nil
+}
+
+// Below is where the journal of a state directory is.
+func Below(stateDir string) string { return filepath.Join(stateDir, "journal") }
+
+// OpenBelow opens the journal of a state directory for an agent. An agent that
+// watches all the same, and delivers from memory, is worth more than none: where the
+// disk has no place for a journal the log says so, and it returns nil. The error
+// says that another agent uses the directory.
+func OpenBelow(stateDir string, o Options) (*Journal, error) {
+	j, err := Open(Below(stateDir), o)
+	switch {
+	case errors.Is(err, ErrLocked):
+		return nil, fmt.Errorf("state directory %s: another agent uses it: %w", stateDir, err)
+	case err != nil:
+		o.Log.Error("no journal: what is not delivered when this process ends is lost", slog.Any("error", err))
+		return nil, nil
+	}
 	return j, nil
 }
 
