@@ -79,7 +79,7 @@ func TestAccesses(t *testing.T) {
 	if len(lines) != 3 || !strings.Contains(lines[2], `"process.pid":102`) {
 		t.Errorf("%d lines: %s", len(lines), lines[len(lines)-1])
 	}
-	if out := show("--since", "2026-11-29T00:00:00Z"); time.Now().Before(time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)) && out != "" {
+	if out := show("--since", "2100-01-01T00:00:00Z"); out != "" {
 		t.Errorf("since later: %s", out)
 	}
 	if out := show("--since", "1h"); strings.Count(out, "\n") == 0 {
