@@ -91,7 +91,9 @@ test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
 	@hack/install-deps.sh shellcheck
 	@$(STEP) sources hack/check-sources.sh
-	@$(STEP) 'go.mod is tidy' go mod tidy -diff
+	@for dir in . test/formats test/collector/otelcol internal/tools; do \
+	  $(STEP) "$$dir/go.mod is tidy" env -C "$$dir" go mod tidy -diff || exit 1; \
+	done
 	@$(STEP) golangci-lint hack/golangci-lint.sh
 	@$(STEP) 'rules bite' hack/lint-selftest.sh
 

@@ -71,6 +71,30 @@ func metricsSignal() signal {
 	return signal{name: "metrics", variable: "METRICS", path: "v1/metrics"}
 }
 
+// CheckOTLP reads the environment as NewOTLP does, and starts nothing. An error
+// names the variable that is wrong.
+func CheckOTLP(getenv func(string) string) error {
+	if err := noFile(getenv); err != nil {
+		return err
+	}
+	if _, err := disabled(getenv); err != nil {
+		return err
+	}
+	for _, s := range []signal{logsSignal(), spansSignal(), metricsSignal()} {
+		e := env{getenv: getenv, signal: s}
+		if on, err := e.selected(); err != nil || !on {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := e.endpoint(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // NewOTLP reads the environment and starts delivery. The back end need not be
 // there. An error names the variable that is wrong. ctx is for the start only:
 // delivery goes on until Shutdown, which must be called.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -129,6 +130,18 @@ func (n *node) run(ctx context.Context) (err error) {
 	if n.scrapes, err = n.metrics.prometheus(mapping); err != nil {
 		return err
 	}
+	if slices.Contains(n.config.Output, "otlp") {
+		if err := exporter.CheckOTLP(n.app.getenv); err != nil {
+			return err
+		}
+	}
+	// Before anything that only one agent may have open: who is second hears of
+	// the first.
+	socket, err := control.Listen(n.config.ControlSocket)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, socket.Close()) }()
 	if n.journal, err = openJournal(n.config, n.log); err != nil {
 		return err
 	}
@@ -144,11 +157,6 @@ func (n *node) run(ctx context.Context) (err error) {
 		defer done()
 		err = errors.Join(err, n.outputs.Shutdown(last))
 	}()
-	socket, err := control.Listen(n.config.ControlSocket)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, socket.Close()) }()
 	return n.runAgent(ctx, socket)
 }
 
