@@ -27,12 +27,12 @@ func (s *Sensor) Account(placement uint64) (Account, error) {
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return Account{}, fmt.Errorf("account of placement %#x: %w", placement, err)
 	}
-	return Account{Delivered: a.Delivered, Coalesced: a.Coalesced, Lost: a.Lost}, nil
+	return Account{Delivered: a.Delivered, Coalesced: a.Coalesced, Lost: a.Lost, Position: a.Position}, nil
 }
 
 // SetAccount keeps an account beside the kernel's counters, for as long as those.
 func (s *Sensor) SetAccount(placement uint64, a Account) error {
-	raw := lsmAccount{Delivered: a.Delivered, Coalesced: a.Coalesced, Lost: a.Lost}
+	raw := lsmAccount{Delivered: a.Delivered, Coalesced: a.Coalesced, Lost: a.Lost, Position: a.Position}
 	if err := s.coll.Maps["accounts"].Put(placement, &raw); err != nil {
 		return fmt.Errorf("account of placement %#x: %w", placement, err)
 	}

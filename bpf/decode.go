@@ -13,7 +13,7 @@ import (
 
 // The constants of sensor.h.
 const (
-	layout = 3
+	layout = 4
 
 	bitExeMissing       = 1 << 0
 	bitExeReversed      = 1 << 1

@@ -80,7 +80,11 @@ type Event struct {
 	Variant   uint8
 	Actor     Actor
 	Placement uint64
-	Time      time.Duration
+	// Position is where the ring goes on behind the event: higher than that of
+	// every event before, for as long as the ring is pinned. Zero where there is no
+	// ring.
+	Position uint64
+	Time     time.Duration
 	Total     uint64
 	// Errno is zero, or why the touch was denied.
 	Errno uint16

@@ -18,6 +18,7 @@ type lsmAccount struct {
 	Delivered [23]uint64
 	Coalesced [23]uint64
 	Lost      [23]uint64
+	Position  uint64
 }
 
 type lsmCount struct {

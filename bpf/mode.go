@@ -227,6 +227,9 @@ type Count struct {
 // Coalesced + Lost once everything has been read.
 type Account struct {
 	Delivered, Coalesced, Lost [Kinds]uint64
+	// Position is the highest of the events that are in it: those up to there, of
+	// this placement, have been dealt with.
+	Position uint64
 }
 
 // The causes in Stats.Lost.

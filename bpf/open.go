@@ -9,7 +9,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
@@ -146,7 +145,7 @@ func (s *Sensor) load(spec *ebpf.CollectionSpec, left *leftover) error {
 	if s.filterOffset, err = offsetOf(spec, "filter"); err != nil {
 		return err
 	}
-	s.reader, err = ringbuf.NewReader(coll.Maps["events"])
+	s.ring, err = newRing(coll.Maps["events"])
 	if err != nil {
 		return fmt.Errorf("event ring: %w", err)
 	}

@@ -20,10 +20,10 @@ import (
 /*
 What is pinned, under the directory that Options.Pin names:
 
-	v3/maps/NAME        the maps; "bss" holds the variables
-	v3/links/N/NAME     the attached programs of generation N
+	v4/maps/NAME        the maps; "bss" holds the variables
+	v4/links/N/NAME     the attached programs of generation N
 
-3 is the layout (sensor.h). A process that starts loads its own programs over
+4 is the layout (sensor.h). A process that starts loads its own programs over
 the maps it finds and attaches them; they do nothing until the variable `active`
 names their generation. That is set in one store, from which on the earlier
 generation does nothing, and is detached: no touch is missed or seen twice. Maps

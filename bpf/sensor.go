@@ -13,7 +13,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,8 +32,8 @@ type Sensor struct {
 	filterOffset int64
 	pins         *pins
 	resumed      *Resumed
-	reader       *ringbuf.Reader
-	record       ringbuf.Record
+	ring         *ring
+	record       []byte
 	copies       *copyUps
 
 	decodeErrors atomic.Uint64
@@ -98,18 +97,24 @@ func (s *Sensor) Coverage() []KindSupport {
 // Read waits for the next event. It returns a *DecodeError for a record that
 // makes no sense, after which reading goes on; ErrFlushed when a Flush has been
 // answered in full; an error that is os.ErrClosed after Close.
+//
+// To ask for an event is to say that the one before has been dealt with. One that
+// a killed process was dealing with is the first that the sensor gives which takes
+// over what is pinned; its Position tells whether that was done after all.
 func (s *Sensor) Read() (Event, error) {
 	for {
-		err := s.reader.ReadInto(&s.record)
+		record, position, err := s.ring.next(s.record)
 		switch {
-		case errors.Is(err, ringbuf.ErrFlushed):
+		case errors.Is(err, ErrFlushed):
 			s.signOfLife()
 			s.lookForCopyUps()
 			return Event{}, ErrFlushed
 		case err != nil:
-			return Event{}, fmt.Errorf("read event ring: %w", err)
+			return Event{}, fmt.Errorf("read: %w", err)
 		}
-		e, err := decode(s.record.RawSample)
+		s.record = record
+		e, err := decode(record)
+		e.Position = position
 		switch {
 		case err != nil:
 			s.decodeErrors.Add(1)
@@ -130,11 +135,17 @@ func (s *Sensor) Read() (Event, error) {
 // Flush makes Read return the events that are in the ring now, and then
 // ErrFlushed, instead of waiting for more.
 func (s *Sensor) Flush() error {
-	if err := s.reader.Flush(); err != nil {
+	if err := s.ring.requestFlush(); err != nil {
 		return fmt.Errorf("flush event ring: %w", err)
 	}
 	return nil
 }
+
+// Retain says whether events that Read gives from now on stay in the ring until
+// the first Read after Retain(false), although the next one is asked for: they
+// wait for something that a killed process would have to wait for again. They do
+// not stay where that takes more than half of the ring.
+func (s *Sensor) Retain(on bool) { s.ring.retain.Store(on) }
 
 // SignOfLife says to the process that takes over what is pinned that until now
 // everything was read and accounted for: see [Resumed].Since. Reading does so too,
@@ -199,8 +210,8 @@ func (s *Sensor) Close() error {
 		errs = append(errs, w.pin.Close())
 	}
 	s.watches, s.byPlacement = nil, nil
-	if s.reader != nil {
-		errs = append(errs, s.reader.Close())
+	if s.ring != nil {
+		errs = append(errs, s.ring.close())
 	}
 	if s.coll != nil {
 		s.coll.Close()

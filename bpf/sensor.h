@@ -10,7 +10,7 @@
 
 #include "tasks.h"
 
-#define LAYOUT 3
+#define LAYOUT 4
 #define EXE_MAX 1024
 #define ARGS_MAX 1024
 #define CWD_MAX 512
@@ -139,6 +139,7 @@ struct account {
 	__u64 delivered[KINDS];
 	__u64 coalesced[KINDS];
 	__u64 lost[KINDS];
+	__u64 position;
 };
 
 struct repeat_key {

@@ -35,6 +35,9 @@ func (*Sensor) Watch(*os.File, uint64) (*Watch, error) { return nil, ErrUnsuppor
 // Read returns ErrUnsupported.
 func (*Sensor) Read() (Event, error) { return Event{}, ErrUnsupported }
 
+// Retain does nothing.
+func (*Sensor) Retain(bool) {}
+
 // Flush returns ErrUnsupported.
 func (*Sensor) Flush() error { return ErrUnsupported }
 

@@ -93,9 +93,12 @@ func testPinned(t *testing.T, mode Mode) {
 		t.Fatal(err)
 	}
 	_ = exempt // not closed: the next sensor goes on with it
-	if err := first.SetAccount(3, Account{Delivered: [Kinds]uint64{KindOpen: 1}}); err != nil {
+	if err := first.SetAccount(3, Account{Delivered: [Kinds]uint64{KindOpen: 1}, Position: 7}); err != nil {
 		t.Fatal(err)
 	}
+	first.Retain(true)
+	left := touch(t, path, nil)
+	dealtWith := one(t, first)
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +114,11 @@ func testPinned(t *testing.T, mode Mode) {
 	if !ok || resumed.Placements != 1 || resumed.Since <= 0 {
 		t.Errorf("resumed %+v, %v", resumed, ok)
 	}
-	if e := one(t, second); e.PID != uint32(away.Process.Pid) || e.Placement != 3 {
+	events := drain(t, second)
+	if len(events) != 2 || events[0].Position != dealtWith.Position || events[0].PID != uint32(left.Process.Pid) {
+		t.Fatalf("event that the first sensor was dealing with, %+v: %+v", dealtWith, events)
+	}
+	if e := events[1]; e.PID != uint32(away.Process.Pid) || e.Placement != 3 || e.Position <= dealtWith.Position {
 		t.Errorf("touch while away: %+v", e)
 	}
 	watch(t, second, path, 3)
@@ -144,7 +151,7 @@ func testPinned(t *testing.T, mode Mode) {
 	actor("exempt no more", 0)
 	c, err := second.Count(3)
 	a, errA := second.Account(3)
-	if err != nil || errA != nil || c.Seen[KindOpen] != 7 || a.Delivered[KindOpen] != 1 {
+	if err != nil || errA != nil || c.Seen[KindOpen] != 8 || a.Position != 7 || a.Delivered[KindOpen] != 1 {
 		t.Errorf("count %+v, account %+v, %v, %v", c, a, err, errA)
 	}
 	if err := second.Close(); err != nil {

@@ -39,11 +39,16 @@ func (c *Core) deliver(tell context.Context, e bpf.Event, counted bool) {
 	}
 	counted = counted && c.begin(e.Placement)
 	a := c.attribute(e)
+	a.Ongoing = e.Handle != 0
+	if counted && c.book.Told(e) { // by an agent that was killed right after it
+		c.book.Again(e, a)
+		c.await(tell, e, a)
+		return
+	}
 	if counted {
 		a.Count = c.book.Stands(e)
 		c.dirty[e.Placement] = struct{}{}
 	}
-	a.Ongoing = e.Handle != 0
 	if err := c.give(tell, a); err != nil {
 		if counted {
 			c.book.Refused(e, a)
@@ -51,10 +56,7 @@ func (c *Core) deliver(tell context.Context, e bpf.Event, counted bool) {
 		c.noteRefused(a, counted, err)
 		return
 	}
-	if a.Ongoing {
-		c.finish(tell, c.ends.add(e, a))
-		c.count(func(s *CoreStats) { s.OpenFiles = c.ends.order.Len() })
-	}
+	c.await(tell, e, a)
 	if counted {
 		c.book.Delivered(e, a.Count, a)
 		c.keepAccount(e.Placement)

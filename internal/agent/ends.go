@@ -76,6 +76,15 @@ func (t *ends) expired(before time.Duration) (unseen []beesting.Access) {
 	return unseen
 }
 
+// await waits for the end of an access that was told, if that is to come.
+func (c *Core) await(tell context.Context, e bpf.Event, a beesting.Access) {
+	if !a.Ongoing {
+		return
+	}
+	c.finish(tell, c.ends.add(e, a))
+	c.count(func(s *CoreStats) { s.OpenFiles = c.ends.order.Len() })
+}
+
 // ended tells the end of an open.
 func (c *Core) ended(tell context.Context, e bpf.Event) {
 	a, ok := c.ends.end(e)

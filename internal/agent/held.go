@@ -108,6 +108,7 @@ func (c *Core) hold(e bpf.Event) bool {
 	}
 	h.events[e.Placement] = append(h.events[e.Placement], e)
 	h.total++
+	c.sensor.Retain(true) // who is killed while they wait leaves them to the next
 	c.count(func(s *CoreStats) { s.Held++ })
 	return true
 }
@@ -119,6 +120,9 @@ func (c *Core) release(tell context.Context, placement uint64) {
 	c.held.total -= len(events)
 	for _, e := range events {
 		c.deliver(tell, e, true)
+	}
+	if c.held.total == 0 {
+		c.sensor.Retain(false)
 	}
 }
 

@@ -43,16 +43,16 @@ func TestEventsWaitForTheirPlacement(t *testing.T) {
 	s.Act(by(40, 95*time.Second), true)
 	s.Act(by(41, 96*time.Second), true)
 	drain(t, f)
-	if len(f.sink.got) != 0 {
-		t.Fatalf("went out without placement: %+v", f.sink.got)
+	if len(f.sink.got) != 0 || !s.Retained() {
+		t.Fatalf("went out without placement, or lost with the process: %+v, %v", f.sink.got, s.Retained())
 	}
 	if err := f.core.Arm(placement(1), file(t)); err != nil {
 		t.Fatal(err)
 	}
 	s.Act(by(42, 97*time.Second), true)
 	drain(t, f)
-	if len(f.sink.got) != 3 {
-		t.Fatalf("%d accesses, want 3", len(f.sink.got))
+	if len(f.sink.got) != 3 || s.Retained() {
+		t.Fatalf("%d accesses, want 3; retained %v", len(f.sink.got), s.Retained())
 	}
 	for i, a := range f.sink.got {
 		if a.Placement.TokenID != "canary" || a.Count != 1 || a.Process.PID != 40+uint32(i) || a.Partial != nil {
@@ -117,5 +117,38 @@ func TestWaitingIsBounded(t *testing.T) {
 	f.core.releaseLate(t.Context())
 	if len(f.sink.got) != 2+maxHeld || f.core.held.total != 0 {
 		t.Errorf("%d accesses, %d held", len(f.sink.got), f.core.held.total)
+	}
+}
+
+// What an agent told and was killed before it gave the event back is not told by
+// the next; its end is.
+func TestEventThatWasToldBefore(t *testing.T) {
+	f := resumed(t)
+	kept, err := f.sensor.Account(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept.Position = 500
+	if err := f.sensor.SetAccount(1, kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.core.Arm(placement(1), file(t)); err != nil {
+		t.Fatal(err)
+	}
+	e := by(40, time.Second)
+	e.Position, e.Handle, e.Total = 500, 77, 1
+	take(t, f, e)
+	if len(f.sink.got) != 0 {
+		t.Errorf("told again: %+v", f.sink.got)
+	}
+	end := bpf.Event{Kind: bpf.KindClose, Placement: 1, Handle: 77, OpenTime: e.Time, Time: e.Time + time.Second, Position: 600}
+	take(t, f, end)
+	if len(f.sink.ends) != 1 {
+		t.Errorf("ends %+v", f.sink.ends)
+	}
+	e.Position, e.Time, e.PID = 700, e.Time+2*time.Second, 41
+	take(t, f, e)
+	if a, err := f.sensor.Account(1); err != nil || len(f.sink.got) != 1 || a.Position != 700 {
+		t.Errorf("got %+v, account %+v, %v", f.sink.got, a, err)
 	}
 }

@@ -35,6 +35,9 @@ type Sensor interface {
 
 	// Read waits for the next event; see bpf.Sensor for its errors.
 	Read() (bpf.Event, error)
+	// Retain says whether what Read gives stays in the kernel although more is asked
+	// for, so that an agent after this one finds it again.
+	Retain(on bool)
 	// Flush makes Read return bpf.ErrFlushed after the events that are there.
 	Flush() error
 

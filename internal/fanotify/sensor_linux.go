@@ -174,6 +174,9 @@ func (s *Sensor) Read() (bpf.Event, error) {
 	return e, nil
 }
 
+// Retain does nothing: the kernel keeps no event that was read.
+func (*Sensor) Retain(bool) {}
+
 // Flush makes Read return the events of what has happened until now, and then
 // bpf.ErrFlushed, instead of waiting for more.
 func (s *Sensor) Flush() error {

@@ -37,6 +37,9 @@ func (*Sensor) ExemptCgroup(uint64) error { return bpf.ErrUnsupported }
 // ForgetEarlier returns bpf.ErrUnsupported.
 func (*Sensor) ForgetEarlier() error { return bpf.ErrUnsupported }
 
+// Retain does nothing.
+func (*Sensor) Retain(bool) {}
+
 // Read returns bpf.ErrUnsupported.
 func (*Sensor) Read() (bpf.Event, error) { return bpf.Event{}, bpf.ErrUnsupported }
 

@@ -148,6 +148,20 @@ func (b *Book) Account(placement uint64) bpf.Account {
 	return bpf.Account{}
 }
 
+// Told reports whether the account has e already: a process that is killed between
+// the account and the ring leaves the event to the next one.
+func (b *Book) Told(e bpf.Event) bool {
+	p := b.places[e.Placement]
+	return p != nil && e.Position > 0 && e.Position <= p.account.Position
+}
+
+// Again notes an event that was Told, so that what comes next of its key is known
+// to be more. The placement must be known.
+func (b *Book) Again(e bpf.Event, a beesting.Access) {
+	x := b.note(b.places[e.Placement], e, a)
+	x.told = max(x.told, e.Total, 1)
+}
+
 // Stands returns how many touches e stands for, itself included.
 func (b *Book) Stands(e bpf.Event) uint64 {
 	p := b.places[e.Placement]
@@ -184,6 +198,7 @@ func (b *Book) Delivered(e bpf.Event, n uint64, a beesting.Access) {
 		}
 		p.after[e.Kind] += n
 	}
+	p.account.Position = max(p.account.Position, e.Position)
 	p.account.Delivered[e.Kind]++
 	p.account.Coalesced[e.Kind] += n - 1
 }

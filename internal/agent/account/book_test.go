@@ -179,3 +179,37 @@ func TestInheritedLossHidden(t *testing.T) {
 		t.Errorf("%d lost, %+v told, want 10 lost", lost, o.told)
 	}
 }
+
+// An event that a killed process had accounted for and not given back is not
+// counted twice, and what its process does next stands for what is new.
+func TestEventAgain(t *testing.T) {
+	b := New(10)
+	first := open(1, 7, 3)
+	first.Position = 100
+	b.Begin(1, Origin{Account: bpf.Account{Delivered: [bpf.Kinds]uint64{bpf.KindOpen: 1}, Coalesced: [bpf.Kinds]uint64{bpf.KindOpen: 2}, Position: 100}, Inherited: true})
+	if !b.Told(first) {
+		t.Fatal("not known to be told")
+	}
+	b.Again(first, beesting.Access{})
+	next := open(1, 7, 5)
+	next.Position = 200
+	if b.Told(next) {
+		t.Fatal("told before it was")
+	}
+	if n := deliver(b, next); n != 2 {
+		t.Errorf("the next stands for %d, want 2", n)
+	}
+	a := b.Account(1)
+	if a.Delivered[bpf.KindOpen] != 2 || a.Coalesced[bpf.KindOpen] != 3 || a.Position != 200 {
+		t.Errorf("account %+v", a)
+	}
+	var o all
+	o.now = snapshot(b, 5).Counts[1]
+	b.Settle(1, snapshot(b, 5), Terms{Final: true}, &o)
+	if len(o.told) != 0 || len(o.lost) != 0 {
+		t.Errorf("told %+v, lost %+v", o.told, o.lost)
+	}
+	if other := open(2, 7, 1); b.Told(other) {
+		t.Error("told of a placement that has no account")
+	}
+}

@@ -32,6 +32,7 @@ type Fake struct {
 	once   sync.Once
 
 	flooding atomic.Bool
+	retains  atomic.Bool
 	made     atomic.Int64
 	signs    atomic.Int64
 
@@ -208,6 +209,12 @@ func (s *Fake) Read() (bpf.Event, error) {
 		return bpf.Event{}, os.ErrClosed
 	}
 }
+
+// Retain is what Retained returns.
+func (s *Fake) Retain(on bool) { s.retains.Store(on) }
+
+// Retained reports whether events are to stay for another process.
+func (s *Fake) Retained() bool { return s.retains.Load() }
 
 // Flush ends a Read.
 func (s *Fake) Flush() error {
