@@ -210,6 +210,16 @@ bench-latency: ## From a touch to the OTLP back end, on this machine.
 test-many: ## A node with 500 containers, and the restart of its agent (minutes, without a VM).
 	@$(STEP) 'test-many $(KERNEL)' go run ./test/e2e/cmd/e2e -kernels $(KERNEL) -run TestMany
 
+OUTAGE ?= 10s
+.PHONY: test-delivery
+test-delivery: ## What arrives at a back end that is away, busy, slow or faulty for OUTAGE (without a VM).
+	@$(STEP) 'test-delivery $(OUTAGE)' go run ./test/e2e/cmd/e2e -kernels $(KERNEL) -run TestDelivery -outage $(OUTAGE)
+
+KILLS ?= 200
+.PHONY: test-kills
+test-kills: ## What arrives of an agent that is killed KILLS times under load (an hour; a VM with eBPF).
+	@$(STEP) 'test-kills $(KILLS)' go run ./test/e2e/cmd/e2e -where vm -kernels $(KERNEL) -run TestKills -kills $(KILLS)
+
 .PHONY: program-sizes
 program-sizes: ## Write the eBPF programs' sizes on KERNELS into docs/program-sizes.md.
 	@$(STEP) 'program-sizes $(KERNELS)' go run ./test/bench -sizes \

@@ -142,7 +142,7 @@ func TestAFrameInsideAFrame(t *testing.T) {
 	forged, c := frame{}, must(newCodec())
 	e := entry(666)
 	e.Seq, e.Recorded = 7, time.Now()
-	forged.add(&e, must(c.encode(nil, &e)))
+	forged.add([]Entry{e}, must(c.encode(room(1), &e)))
 	a := access(1)
 	a.Detail = string(forged.bytes())
 	for m := range byte(255) { // and the magic under every mask of one byte
@@ -185,7 +185,7 @@ func FuzzFrames(f *testing.F) {
 	for n := range 3 {
 		e := entry(n)
 		e.Seq, e.Recorded = uint64(n+1), time.Unix(1790000000, 0)
-		fr.add(&e, must(c.encode(nil, &e)))
+		fr.add([]Entry{e}, must(c.encode(room(1), &e)))
 	}
 	raw := fr.bytes()
 	f.Add(raw, false)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -82,12 +83,12 @@ func clearSecret(t *beesting.Token) { t.Content, t.Template, t.Values = nil, "",
 // codec turns entries into CBOR (RFC 8949) and back: unlike JSON it has strings
 // that are no UTF-8, which arguments and paths of a process can be.
 type codec struct {
-	enc cbor.EncMode
+	enc cbor.UserBufferEncMode
 	dec cbor.DecMode
 }
 
 func newCodec() (codec, error) {
-	enc, errEnc := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode()
+	enc, errEnc := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode()
 	dec, errDec := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid, FieldNameMatching: cbor.FieldNameMatchingCaseSensitive}.DecMode()
 	if err := errors.Join(errEnc, errDec); err != nil {
 		return codec{}, fmt.Errorf("journal: CBOR: %w", err)
@@ -97,11 +98,11 @@ func newCodec() (codec, error) {
 
 // encode appends e to b.
 func (c codec) encode(b []byte, e *Entry) ([]byte, error) {
-	raw, err := c.enc.Marshal(e)
-	if err != nil {
+	to := bytes.NewBuffer(b)
+	if err := c.enc.MarshalToBuffer(e, to); err != nil {
 		return b, fmt.Errorf("journal entry: %w", err)
 	}
-	return append(b, raw...), nil
+	return to.Bytes(), nil
 }
 
 // errEntry says that an entry can't be what Append wrote.
@@ -110,7 +111,7 @@ var errEntry = errors.New("neither an access nor a gap")
 // decode reads the entries of a frame.
 func (c codec) decode(f frame) ([]Entry, error) {
 	entries := make([]Entry, 0, min(f.count, 1<<16))
-	rest := f.payload
+	rest := f.payload()
 	for i := range f.count {
 		var e Entry
 		var err error

@@ -37,20 +37,33 @@ type frame struct {
 	count    uint32
 	shapes   [shapes]uint32
 	recorded time.Time
-	payload  []byte
+	raw      []byte // room for the header, and the payload
 }
+
+func (f *frame) payload() []byte { return f.raw[min(headerBytes, len(f.raw)):] }
 
 // last is the number of its last entry.
 func (f *frame) last() uint64 { return f.first + uint64(f.count) - 1 }
 
-// add makes e, which has been encoded already, the frame's last entry.
-func (f *frame) add(e *Entry, encoded []byte) {
+// room is where the first entries of a frame are encoded, behind what will be its
+// header: they aren't copied then.
+func room(entries int) []byte { return make([]byte, headerBytes, headerBytes+entryBytes*entries) }
+
+// entryBytes is about what an entry takes.
+const entryBytes = 2048
+
+// add makes entries the frame's last ones, which have been encoded into a room
+// that is the frame's from then on.
+func (f *frame) add(entries []Entry, encoded []byte) {
 	if f.count == 0 {
-		f.first, f.recorded = e.Seq, e.Recorded
+		f.first, f.recorded, f.raw = entries[0].Seq, entries[0].Recorded, encoded
+	} else {
+		f.raw = append(f.raw, encoded[headerBytes:]...)
 	}
-	f.count++
-	f.shapes[e.Shape()]++
-	f.payload = append(f.payload, encoded...)
+	f.count += uint32(len(entries)) //nolint:gosec // bounded by maxGroup
+	for i := range entries {
+		f.shapes[entries[i].Shape()]++
+	}
 }
 
 // join adds the entries of the frame that comes next.
@@ -59,26 +72,29 @@ func (f *frame) join(next *frame) {
 	for i, n := range next.shapes {
 		f.shapes[i] += n
 	}
-	f.payload = append(f.payload, next.payload...)
+	f.raw = append(f.raw, next.payload()...)
 }
 
-// bytes returns it as it is written.
+// bytes returns it as it is written, which is valid until it changes.
 func (f *frame) bytes() []byte {
-	b := make([]byte, headerBytes, headerBytes+len(f.payload))
+	b := f.raw
+	clear(b[:headerBytes])
 	copy(b, magic)
 	le := binary.LittleEndian
 	le.PutUint64(b[8:], f.first)
 	le.PutUint32(b[16:], f.count)
-	le.PutUint32(b[20:], uint32(len(f.payload))) //nolint:gosec // bounded by maxGroup
+	le.PutUint32(b[20:], uint32(len(f.payload()))) //nolint:gosec // bounded by maxGroup
 	for i, n := range f.shapes {
 		le.PutUint32(b[24+4*i:], n)
 	}
 	le.PutUint64(b[44:], uint64(f.recorded.UnixNano())) //nolint:gosec // read back as it is written
-	b = append(b, f.payload...)
-	for bytes.Contains(b[headerBytes:], []byte(magic)) {
+	for plain := true; bytes.Contains(b[headerBytes:], []byte(magic)); plain = false {
+		if plain {
+			b = bytes.Clone(b)
+		}
 		// Drawn, so that nobody can have masked a magic for it beforehand.
 		le.PutUint32(b[maskAt:], rand.Uint32())
-		copy(b[headerBytes:], f.payload)
+		copy(b[headerBytes:], f.payload())
 		unmask(b[headerBytes:], b[maskAt:sumAt])
 	}
 	le.PutUint32(b[sumAt:], frameSum(b))
@@ -109,15 +125,15 @@ func parseFrame(b []byte) (f frame, ok bool) {
 		return f, false
 	}
 	b = b[:headerBytes+size]
-	f.first, f.count, f.payload = le.Uint64(b[8:]), le.Uint32(b[16:]), b[headerBytes:]
+	f.first, f.count, f.raw = le.Uint64(b[8:]), le.Uint32(b[16:]), b
 	var sum uint32
 	for i := range f.shapes {
 		f.shapes[i] = le.Uint32(b[24+4*i:])
 		sum += f.shapes[i]
 	}
 	if le.Uint32(b[maskAt:]) != 0 {
-		f.payload = bytes.Clone(f.payload)
-		unmask(f.payload, b[maskAt:sumAt])
+		f.raw = bytes.Clone(b)
+		unmask(f.payload(), b[maskAt:sumAt])
 	}
 	f.recorded = time.Unix(0, int64(le.Uint64(b[44:]))) //nolint:gosec // as written
 	ok = le.Uint32(b[sumAt:]) == frameSum(b) && f.first > 0 && f.count > 0 && sum == f.count && f.first+uint64(f.count) > f.first
@@ -142,7 +158,7 @@ func framesIn(b []byte) iter.Seq[frame] {
 			if !yield(f) {
 				return
 			}
-			b = b[headerBytes+len(f.payload):]
+			b = b[len(f.raw):]
 		}
 	}
 }

@@ -199,7 +199,7 @@ func (j *Journal) Append(entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	encoded, ends := make([]byte, 0, 1024*len(entries)), make([]int, 0, len(entries))
+	encoded := room(len(entries))
 	own := make([]Entry, len(entries))
 	now := j.o.Now()
 	for i, e := range entries {
@@ -209,16 +209,16 @@ func (j *Journal) Append(entries ...Entry) error {
 		if encoded, err = j.codec.encode(encoded, &e); err != nil {
 			return err
 		}
-		own[i], ends = e, append(ends, len(encoded))
+		own[i] = e
 	}
 	j.mu.Lock()
-	for j.open != nil && len(j.open.payload)+len(encoded) > maxGroup {
+	for j.open != nil && len(j.open.raw)+len(encoded) > maxGroup {
 		g := j.open
 		j.mu.Unlock()
 		<-g.done
 		j.mu.Lock()
 	}
-	g, err := j.join(own, encoded, ends)
+	g, err := j.join(own, encoded)
 	if err != nil {
 		j.stats.Refused += uint64(len(own))
 		j.mu.Unlock()
@@ -234,7 +234,7 @@ func (j *Journal) Append(entries ...Entry) error {
 
 // join makes entries part of the next commit; j.mu is held. Who comes while that
 // is under way waits for the one after it, together with all others.
-func (j *Journal) join(entries []Entry, encoded []byte, ends []int) (*group, error) {
+func (j *Journal) join(entries []Entry, encoded []byte) (*group, error) {
 	switch {
 	case j.closed:
 		return nil, ErrClosed
@@ -244,13 +244,11 @@ func (j *Journal) join(entries []Entry, encoded []byte, ends []int) (*group, err
 	if j.open == nil {
 		j.open = &group{done: make(chan struct{})}
 	}
-	at := 0
 	for i := range entries {
 		entries[i].Seq = j.next
 		j.next++
-		j.open.add(&entries[i], encoded[at:ends[i]])
-		at = ends[i]
 	}
+	j.open.add(entries, encoded)
 	j.open.entries = append(j.open.entries, entries...)
 	return j.open, nil
 }

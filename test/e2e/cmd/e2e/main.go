@@ -27,7 +27,8 @@ import (
 
 type options struct {
 	where, kernels, smoke, modes, run string
-	parallel, lifecycles              int
+	parallel, lifecycles, kills       int
+	outage                            time.Duration
 	update, old                       bool
 	oldBundle                         parts.Bundle // with containerd 1.7
 }
@@ -42,6 +43,8 @@ func main() {
 	// An emulated processor keeps one of this machine's busy.
 	flag.IntVar(&o.parallel, "j", runtime.NumCPU(), "how many VMs run at a time")
 	flag.IntVar(&o.lifecycles, "lifecycles", 0, "instead of all else let so `many` containers come and go on each of -kernels")
+	flag.IntVar(&o.kills, "kills", 0, "how `often` TestKills kills the agent")
+	flag.DurationVar(&o.outage, "outage", 10*time.Second, "how `long` a back end of TestDelivery is in trouble")
 	flag.BoolVar(&o.old, "old", false, "all of it on containerd 1.7")
 	flag.BoolVar(&o.update, "update", false, "write the golden files anew")
 	flag.Parse()
@@ -70,7 +73,8 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("no test is called as in %q", o.run)
 	}
 	choose := place.Choose
-	if !slices.ContainsFunc(runs, func(r testRun) bool { return r.test != testMany && r.test != testLifecycles }) {
+	native := []string{testMany, testLifecycles, testDelivery}
+	if !slices.ContainsFunc(runs, func(r testRun) bool { return !slices.Contains(native, r.test) }) {
 		choose = place.ChooseSensor // they are about numbers, and slow on an emulated processor
 	}
 	where, why, err := choose(o.where, o.kernels)

@@ -40,6 +40,8 @@ const (
 	testLifecycles = "TestLifecycles"
 	testStart      = "TestStartCost" // as the next, it runs if asked for
 	testMany       = "TestMany"      // takes a quarter of an hour on an idle processor
+	testDelivery   = "TestDelivery"
+	testKills      = "TestKills"
 	receiverSmoke  = "TestReceiver/(Parity|PartialReload)$"
 )
 
@@ -48,6 +50,8 @@ const (
 const (
 	timeout        = 25 * time.Minute
 	lifecycleLimit = 20 * time.Second
+	killLimit      = time.Minute
+	troubles       = 12 // of TestDelivery, about
 )
 
 // testRun is the tests in one place, with one attach mode.
@@ -75,6 +79,10 @@ func (r testRun) name() string {
 		name = "start cost"
 	case testMany:
 		name = "many"
+	case testDelivery:
+		name = "delivery"
+	case testKills:
+		name = "kills"
 	}
 	if r.old {
 		name += " on containerd 1.7"
@@ -119,7 +127,9 @@ func plan(o options) []testRun {
 	}
 	if o.run != "" {
 		for _, k := range full {
-			runs = append(runs, testRun{place: inVM(k), mode: "auto", test: testStart}, testRun{place: inVM(k), mode: "auto", test: testMany})
+			for _, test := range []string{testStart, testMany, testDelivery, testKills} {
+				runs = append(runs, testRun{place: inVM(k), mode: "auto", test: test})
+			}
 		}
 	}
 	runs = asked(runs, o.run)
@@ -210,7 +220,7 @@ func (r testRun) limit(o options) time.Duration {
 	if r.test == testMany {
 		return 3 * timeout
 	}
-	return timeout + time.Duration(o.lifecycles)*lifecycleLimit
+	return timeout + time.Duration(o.lifecycles)*lifecycleLimit + time.Duration(o.kills)*killLimit + troubles*o.outage
 }
 
 func (r testRun) commands(o options, bin, bundle string) [][]string {
@@ -227,6 +237,7 @@ func (r testRun) commands(o options, bin, bundle string) [][]string {
 	if r.test == testLifecycles {
 		args = append(args, "-lifecycles", strconv.Itoa(o.lifecycles))
 	}
+	args = append(args, "-kills", strconv.Itoa(o.kills), "-outage", o.outage.String())
 	if o.update && r.hasGolden() {
 		args = append(args, "-update")
 	}
