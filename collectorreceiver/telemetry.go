@@ -26,11 +26,13 @@ func (n *node) state() exporter.NodeState {
 	for request, h := range s.Durations {
 		durations[request] = exporter.Histogram(h)
 	}
+	sent := n.engine.out.Stats()
 	return exporter.NodeState{
-		Wanted: s.Wanted, Armed: s.Armed, LackingContainers: s.Lacking,
+		Mode: s.Mode, Wanted: s.Wanted, Armed: s.Armed, LackingContainers: s.Lacking,
 		Lost: s.Events.Lost, DecodeErrors: s.Events.DecodeErrors, PlantFailures: failures,
 		NRIConnected: s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
 		UnwatchedSeconds: s.UnwatchedSeconds, NRIDurations: durations,
+		Delivery: map[string]exporter.SignalStats{signalLogs: sent.Logs, signalTraces: sent.Spans},
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // NodeState is what the caller knows of the node at the time of a collection.
 // Its counters count from the Meter's start, or from later.
 type NodeState struct {
+	// Mode is how the sensor is attached: "lsm", "fentry", "kprobe" or "fanotify";
+	// empty if nobody knows.
+	Mode string
 	// Wanted placements are those of the policy, Armed those that are watched.
 	Wanted, Armed int
 	// LackingContainers have fewer tokens than the policy wants.
@@ -39,6 +42,9 @@ type NodeState struct {
 	// start, by outcome: "applied", "unchanged" or "refused". None where somebody
 	// else reads it.
 	ConfigReloads map[string]uint64
+	// Delivery is what became of the accesses of each signal: "logs", "traces". None
+	// where nothing is sent.
+	Delivery map[string]SignalStats
 }
 
 // Histogram counts durations. Bounds are the upper ones of the buckets, in seconds

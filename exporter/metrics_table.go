@@ -42,6 +42,9 @@ const (
 	// keyOverflow is the metrics SDK specification's, with the value true.
 	keyOverflow attribute.Key = "otel.metric.overflow"
 
+	keySensorMode     attribute.Key = "honeytoken.sensor.mode"
+	keyDeliverySignal attribute.Key = "honeytoken.delivery.signal"
+
 	keyReloadOutcome attribute.Key = "honeytoken.config.outcome"
 	keyNRIRequest    attribute.Key = "honeytoken.nri.request"
 )
@@ -168,6 +171,39 @@ var metricTable = []metricRow{
 			"`applied`: it is in use; `unchanged`: it was in use already; `refused`: it has mistakes, and the old one stays in use. Not from the Collector's receiver, whose configuration the Collector reads"}},
 		points: func(r *reading) []point { return pointsByWord(keyReloadOutcome, r.state.ConfigReloads) },
 	},
+	{
+		name: "honeytoken.sensor.attached", instrument: upDownCounter, unit: "1",
+		says: "Always 1, with the way in which the sensor is attached, which decides what it sees",
+		attributes: []metricAttribute{{keySensorMode,
+			"`lsm`, `fentry`, `kprobe` or `fanotify`: the rung of the ladder that this node allows"}},
+		points: func(r *reading) []point {
+			if r.state.Mode == "" {
+				return nil
+			}
+			return pointsByWord(keySensorMode, map[string]uint64{r.state.Mode: 1})
+		},
+	},
+	{
+		name: "honeytoken.delivery.queued", instrument: upDownCounter, unit: "{access}",
+		says:       "Accesses that wait until the back end, or the next component, takes them",
+		attributes: []metricAttribute{{keyDeliverySignal, saysSignal}},
+		points: func(r *reading) []point {
+			queued := make(map[string]uint64, len(r.state.Delivery))
+			for signal, s := range r.state.Delivery {
+				queued[signal] = s.Queued
+			}
+			return pointsByWord(keyDeliverySignal, queued)
+		},
+	},
+	{
+		name: "honeytoken.delivery.dropped", instrument: counter, unit: "{access}",
+		says: "Accesses that were given up and never reach the back end, once for each signal",
+		attributes: []metricAttribute{
+			{keyDeliverySignal, saysSignal},
+			{keyLossCause, "`queue_full`, `journal_full` (removed from the journal before it was delivered), `shutdown`, `rejected` (by a partial success), `permanent`, `not_encodable`, `disabled`, `http_STATUS` or `grpc_CODE`"},
+		},
+		points: droppedPoints,
+	},
 }
 
 func dimensionAttributes(rows []row) []metricAttribute {
@@ -210,6 +246,21 @@ func durationPoints(r *reading) []point {
 	points := make([]point, 0, len(r.state.NRIDurations))
 	for _, request := range slices.Sorted(maps.Keys(r.state.NRIDurations)) {
 		points = append(points, point{attributes: one(keyNRIRequest, request), h: r.state.NRIDurations[request]})
+	}
+	return points
+}
+
+// saysSignal is of the metrics of delivery, which has one account for each signal.
+const saysSignal = "`logs` or `traces`"
+
+func droppedPoints(r *reading) []point {
+	var points []point
+	for _, signal := range slices.Sorted(maps.Keys(r.state.Delivery)) {
+		for _, p := range pointsByWord(keyLossCause, r.state.Delivery[signal].Dropped) {
+			word, _ := validString(signal)
+			attrs := append(p.attributes.ToSlice(), keyDeliverySignal.String(word))
+			points = append(points, point{attributes: attribute.NewSet(attrs...), n: p.n})
+		}
 	}
 	return points
 }

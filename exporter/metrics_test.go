@@ -22,7 +22,7 @@ import (
 // sampleState has something to tell for every metric.
 func sampleState() NodeState {
 	return NodeState{
-		Wanted: 12, Armed: 11, LackingContainers: 1,
+		Mode: "lsm", Wanted: 12, Armed: 11, LackingContainers: 1,
 		Lost: map[string]uint64{"ring_full": 3, "recursion": 0}, DecodeErrors: 1,
 		PlantFailures: map[string]uint64{"mount_point": 2, "late": 1},
 		NRIConnected:  true, NRIReconnects: 2, NRIBlindSeconds: 1.25, UnwatchedSeconds: 2.5,
@@ -31,6 +31,10 @@ func sampleState() NodeState {
 			"start_container":  {Bounds: []float64{0.001, 0.005}, Buckets: []uint64{4, 0, 2}, Seconds: 0.25},
 		},
 		ConfigReloads: map[string]uint64{"applied": 3, "unchanged": 0, "refused": 1},
+		Delivery: map[string]SignalStats{
+			"logs":   {Queued: 5, Dropped: map[string]uint64{"http_400": 1, "journal_full": 2}},
+			"traces": {Queued: 0},
+		},
 	}
 }
 

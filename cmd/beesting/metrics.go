@@ -21,6 +21,7 @@ type metrics struct {
 	mu    sync.Mutex
 	ask   func() (agent.Summary, error) // nil without an agent
 	loads func() map[string]uint64      // how often the configuration was read again
+	sent  func() outputStats            // what became of the accesses
 	last  exporter.NodeState
 	known bool // there has been one
 }
@@ -30,16 +31,16 @@ func newMetrics(log *slog.Logger) *metrics {
 }
 
 // attach has state ask from now on.
-func (m *metrics) attach(ask func() (agent.Summary, error), reloads func() map[string]uint64) {
+func (m *metrics) attach(ask func() (agent.Summary, error), reloads func() map[string]uint64, sent func() outputStats) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ask, m.loads = ask, reloads
+	m.ask, m.loads, m.sent = ask, reloads, sent
 }
 
 // detach has state ask a last time: what it says then stays.
 func (m *metrics) detach() {
 	m.state()
-	m.attach(nil, nil)
+	m.attach(nil, nil, nil)
 }
 
 // state is for the exporter. It returns false until there is an agent: one that
@@ -56,7 +57,7 @@ func (m *metrics) state() (exporter.NodeState, bool) {
 		m.log.Warn("metrics of losses are not the latest", slog.Any("error", err))
 	}
 	m.last = exporter.NodeState{
-		Wanted: s.Wanted, Armed: s.Armed, LackingContainers: s.Lacking,
+		Mode: s.Mode, Wanted: s.Wanted, Armed: s.Armed, LackingContainers: s.Lacking,
 		Lost: s.Events.Lost, DecodeErrors: s.Events.DecodeErrors,
 		PlantFailures: make(map[string]uint64, len(s.Failures)),
 		NRIConnected:  s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
@@ -65,6 +66,9 @@ func (m *metrics) state() (exporter.NodeState, bool) {
 	}
 	for request, h := range s.Durations {
 		m.last.NRIDurations[request] = exporter.Histogram(h)
+	}
+	if otlp := m.sent().OTLP; otlp != nil {
+		m.last.Delivery = map[string]exporter.SignalStats{exporter.SignalLogs: otlp.Logs, exporter.SignalTraces: otlp.Spans}
 	}
 	for reason, n := range s.Failures {
 		m.last.PlantFailures[string(reason)] = n

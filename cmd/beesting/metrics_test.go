@@ -28,17 +28,20 @@ func TestMetricsState(t *testing.T) {
 	m.attach(func() (agent.Summary, error) {
 		n++
 		return agent.Summary{
-			Wanted: 4, Armed: 3, Lacking: 1, Failures: map[agent.Reason]uint64{agent.ReasonLate: 2},
+			Mode: "lsm", Wanted: 4, Armed: 3, Lacking: 1, Failures: map[agent.Reason]uint64{agent.ReasonLate: 2},
 			Connected: true, Reconnects: 5, BlindSeconds: float64(n), UnwatchedSeconds: 8,
 			Durations: map[string]agent.Durations{"create_container": {Bounds: []float64{1}, Buckets: []uint64{1, 2}, Seconds: 9}},
 			Events:    agent.CoreStats{Delivered: 9, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7}},
 		}, err
-	}, func() map[string]uint64 { return map[string]uint64{"refused": 3} })
+	}, func() map[string]uint64 { return map[string]uint64{"refused": 3} }, func() outputStats {
+		return outputStats{OTLP: &exporter.OTLPStats{Logs: exporter.SignalStats{Queued: 3}, Spans: exporter.SignalStats{Delivered: 1}}}
+	})
 	want := exporter.NodeState{
-		Wanted: 4, Armed: 3, LackingContainers: 1, PlantFailures: map[string]uint64{"late": 2},
+		Mode: "lsm", Wanted: 4, Armed: 3, LackingContainers: 1, PlantFailures: map[string]uint64{"late": 2},
 		NRIConnected: true, NRIReconnects: 5, NRIBlindSeconds: 1, UnwatchedSeconds: 8, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7},
 		ConfigReloads: map[string]uint64{"refused": 3},
 		NRIDurations:  map[string]exporter.Histogram{"create_container": {Bounds: []float64{1}, Buckets: []uint64{1, 2}, Seconds: 9}},
+		Delivery:      map[string]exporter.SignalStats{"logs": {Queued: 3}, "traces": {Delivered: 1}},
 	}
 	if s, known := m.state(); !known || !reflect.DeepEqual(s, want) {
 		t.Errorf("%+v, want %+v", s, want)
@@ -113,7 +116,7 @@ func TestOutputsSendMetrics(t *testing.T) {
 	if err := none.Gap(t.Context(), beesting.Gap{Count: 5}); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("Gap to none = %v", err)
 	}
-	counts.attach(func() (agent.Summary, error) { return agent.Summary{Armed: 2}, nil }, func() map[string]uint64 { return nil })
+	counts.attach(func() (agent.Summary, error) { return agent.Summary{Armed: 2}, nil }, func() map[string]uint64 { return nil }, outputs{}.stats)
 	counts.detach()
 	if err := all.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)

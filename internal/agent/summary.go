@@ -9,6 +9,8 @@ import (
 // Summary is how the agent fares in numbers: what is counted in a Status, for
 // those who ask often.
 type Summary struct {
+	// Mode is how the sensor is attached, as in Status.
+	Mode string
 	// Wanted counts the tokens that the policy wants in the containers that
 	// run, and those that containers have which don't run yet or any more.
 	// Armed counts the watched ones.
@@ -57,7 +59,7 @@ func durationsOf(all map[nri.Request]nri.Histogram) map[string]Durations {
 // also after Run has returned.
 func (a *Agent) Summary() (Summary, error) {
 	n := a.plugin.Status()
-	s := Summary{Armed: a.core.armedTotal(), Connected: n.Connected, Reconnects: n.Reconnects, BlindSeconds: n.BlindSeconds, Durations: durationsOf(n.Durations)}
+	s := Summary{Mode: string(a.core.Mode()), Armed: a.core.armedTotal(), Connected: n.Connected, Reconnects: n.Reconnects, BlindSeconds: n.BlindSeconds, Durations: durationsOf(n.Durations)}
 	a.failures.mu.Lock()
 	s.Failures = maps.Clone(a.failures.counts)
 	a.failures.mu.Unlock()

@@ -41,6 +41,7 @@ func TestSummary(t *testing.T) {
 		if want.Failures == nil {
 			want.Failures = map[Reason]uint64{}
 		}
+		want.Mode = string(bpf.ModeLSM)
 		want.Events = CoreStats{DecodeErrors: 2, Lost: map[string]uint64{bpf.LostRingFull: 7}, Gaps: map[string]uint64{}}
 		got, err := n.agent.Summary()
 		if err != nil || !reflect.DeepEqual(got, want) {
