@@ -65,6 +65,15 @@ func openWayOut(h *host, s settings, queue int, log relay) (wayOut, error) {
 	return w, nil
 }
 
+// journalStats returns nil where there is no journal.
+func (w wayOut) journalStats() *journal.Stats {
+	if w.journal == nil {
+		return nil
+	}
+	s := w.journal.Stats()
+	return &s
+}
+
 // fits says whether an engine with other settings can have the way out of one with
 // these: what waits in memory goes anywhere, a journal is in its directory.
 func (s settings) fits(next settings) bool {

@@ -10,6 +10,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // NodeState is what the caller knows of the node at the time of a collection.
@@ -45,6 +46,8 @@ type NodeState struct {
 	// Delivery is what became of the accesses of each signal: "logs", "traces". None
 	// where nothing is sent.
 	Delivery map[string]SignalStats
+	// Journal has the journal's numbers; nil where there is none.
+	Journal *journal.Stats
 }
 
 // Histogram counts durations. Bounds are the upper ones of the buckets, in seconds

@@ -6,6 +6,8 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // instrument is the kind of a metric, in the words of the metrics API.
@@ -204,6 +206,52 @@ var metricTable = []metricRow{
 		},
 		points: droppedPoints,
 	},
+	{
+		name: "honeytoken.delivery.lag", instrument: upDownCounter, unit: "s", fractional: true,
+		says:       "How long ago the access was seen, at least, that is delivered next; 0 when none waits",
+		attributes: []metricAttribute{{keyDeliverySignal, saysSignal + "; only where there is a journal"}},
+		points: ofJournal(func(s *journal.Stats) []point {
+			points := make([]point, 0, len(s.LagSeconds))
+			for _, cursor := range slices.Sorted(maps.Keys(s.LagSeconds)) {
+				signal := SignalLogs
+				if cursor == cursorSpans {
+					signal = SignalTraces
+				}
+				points = append(points, point{attributes: one(keyDeliverySignal, signal), f: s.LagSeconds[cursor]})
+			}
+			return points
+		}),
+	},
+	{
+		name: "honeytoken.journal.size", instrument: upDownCounter, unit: "By",
+		says:   "Bytes of the journal's files",
+		points: ofJournal(func(s *journal.Stats) []point { return []point{{n: s.Bytes}} }),
+	},
+	{
+		name: "honeytoken.journal.unwritten", instrument: upDownCounter, unit: "{access}",
+		says:   "Accesses in memory that the journal's disk does not take",
+		points: ofJournal(func(s *journal.Stats) []point { return []point{{n: int64(s.Waiting)}} }),
+	},
+	{
+		name: "honeytoken.journal.dead_letters", instrument: upDownCounter, unit: "{access}",
+		says:   "Accesses that the back end will never take, set aside to be sent again by hand",
+		points: ofJournal(func(s *journal.Stats) []point { return []point{{n: int64(s.DeadLetters)}} }),
+	},
+	{
+		name: "honeytoken.journal.damaged", instrument: counter, unit: "{access}",
+		says:   "Accesses lost to damaged files of the journal, as far as that can be known",
+		points: ofJournal(func(s *journal.Stats) []point { return []point{{n: clamped(s.Damaged)}} }),
+	},
+}
+
+// ofJournal gives no points where there is no journal.
+func ofJournal(points func(*journal.Stats) []point) func(*reading) []point {
+	return func(r *reading) []point {
+		if r.state.Journal == nil {
+			return nil
+		}
+		return points(r.state.Journal)
+	}
 }
 
 func dimensionAttributes(rows []row) []metricAttribute {

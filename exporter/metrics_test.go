@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/beesting-otel/beesting"
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // sampleState has something to tell for every metric.
@@ -35,6 +36,7 @@ func sampleState() NodeState {
 			"logs":   {Queued: 5, Dropped: map[string]uint64{"http_400": 1, "journal_full": 2}},
 			"traces": {Queued: 0},
 		},
+		Journal: &journal.Stats{Bytes: 4096, Waiting: 2, DeadLetters: 3, Damaged: 1, LagSeconds: map[string]float64{"logs": 1.5, "spans": 0}},
 	}
 }
 
@@ -115,7 +117,7 @@ func wantPoints(t testing.TB, all pmetric.Metrics, name string, want map[string]
 // program can tell, and nothing in the table is without words or without use.
 func TestMetricTable(t *testing.T) {
 	form := regexp.MustCompile(`^honeytoken(\.[a-z][a-z0-9_]*)+$`)
-	unit := regexp.MustCompile(`^(1|s|\{[a-z]+\})$`)
+	unit := regexp.MustCompile(`^(1|s|By|\{[a-z]+\})$`)
 	sent := sampleMeter().collect(sampleMapping(t), sampleState()).metrics
 	if len(sent) != len(metricTable) {
 		t.Errorf("%d metrics of the sample, %d in the table", len(sent), len(metricTable))

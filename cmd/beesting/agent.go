@@ -189,7 +189,10 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 	if n.reloader, err = n.newReloader(); err != nil {
 		return err
 	}
-	n.metrics.attach(n.agent.Summary, func() map[string]uint64 { return reloadCounts(n.reloader.Status().Reloads) }, n.outputs.stats)
+	n.metrics.attach(&sources{
+		agent: n.agent.Summary, reloads: func() map[string]uint64 { return reloadCounts(n.reloader.Status().Reloads) },
+		outputs: n.outputs.stats, journal: n.journalStats,
+	})
 	defer n.metrics.detach() // before the sensor is closed, which has the counts of losses
 	how := started(sensor, o, refused)
 	n.pin = how.Pin

@@ -9,6 +9,7 @@ import (
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // metrics counts accesses and knows whom to ask for the rest. The exporter asks
@@ -19,11 +20,17 @@ type metrics struct {
 	log   *slog.Logger
 
 	mu    sync.Mutex
-	ask   func() (agent.Summary, error) // nil without an agent
-	loads func() map[string]uint64      // how often the configuration was read again
-	sent  func() outputStats            // what became of the accesses
+	from  *sources // nil without an agent
 	last  exporter.NodeState
 	known bool // there has been one
+}
+
+// sources are who knows what the metrics tell.
+type sources struct {
+	agent   func() (agent.Summary, error)
+	reloads func() map[string]uint64 // of the configuration
+	outputs func() outputStats
+	journal func() *journal.Stats // returns nil where there is none
 }
 
 func newMetrics(log *slog.Logger) *metrics {
@@ -31,16 +38,16 @@ func newMetrics(log *slog.Logger) *metrics {
 }
 
 // attach has state ask from now on.
-func (m *metrics) attach(ask func() (agent.Summary, error), reloads func() map[string]uint64, sent func() outputStats) {
+func (m *metrics) attach(from *sources) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ask, m.loads, m.sent = ask, reloads, sent
+	m.from = from
 }
 
 // detach has state ask a last time: what it says then stays.
 func (m *metrics) detach() {
 	m.state()
-	m.attach(nil, nil, nil)
+	m.attach(nil)
 }
 
 // state is for the exporter. It returns false until there is an agent: one that
@@ -48,11 +55,11 @@ func (m *metrics) detach() {
 func (m *metrics) state() (exporter.NodeState, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ask == nil {
+	if m.from == nil {
 		return m.last, m.known
 	}
 	m.known = true
-	s, err := m.ask()
+	s, err := m.from.agent()
 	if err != nil {
 		m.log.Warn("metrics of losses are not the latest", slog.Any("error", err))
 	}
@@ -61,13 +68,13 @@ func (m *metrics) state() (exporter.NodeState, bool) {
 		Lost: s.Events.Lost, DecodeErrors: s.Events.DecodeErrors,
 		PlantFailures: make(map[string]uint64, len(s.Failures)),
 		NRIConnected:  s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
-		UnwatchedSeconds: s.UnwatchedSeconds, ConfigReloads: m.loads(),
+		UnwatchedSeconds: s.UnwatchedSeconds, ConfigReloads: m.from.reloads(), Journal: m.from.journal(),
 		NRIDurations: make(map[string]exporter.Histogram, len(s.Durations)),
 	}
 	for request, h := range s.Durations {
 		m.last.NRIDurations[request] = exporter.Histogram(h)
 	}
-	if otlp := m.sent().OTLP; otlp != nil {
+	if otlp := m.from.outputs().OTLP; otlp != nil {
 		m.last.Delivery = map[string]exporter.SignalStats{exporter.SignalLogs: otlp.Logs, exporter.SignalTraces: otlp.Spans}
 	}
 	for reason, n := range s.Failures {

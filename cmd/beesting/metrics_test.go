@@ -15,6 +15,7 @@ import (
 	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/journal"
 )
 
 // The exporter asks before there is an agent and after there was one.
@@ -25,7 +26,7 @@ func TestMetricsState(t *testing.T) {
 		t.Errorf("before the agent: %+v", s)
 	}
 	n, err := 0, error(nil)
-	m.attach(func() (agent.Summary, error) {
+	m.attach(&sources{agent: func() (agent.Summary, error) {
 		n++
 		return agent.Summary{
 			Mode: "lsm", Wanted: 4, Armed: 3, Lacking: 1, Failures: map[agent.Reason]uint64{agent.ReasonLate: 2},
@@ -33,15 +34,16 @@ func TestMetricsState(t *testing.T) {
 			Durations: map[string]agent.Durations{"create_container": {Bounds: []float64{1}, Buckets: []uint64{1, 2}, Seconds: 9}},
 			Events:    agent.CoreStats{Delivered: 9, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7}},
 		}, err
-	}, func() map[string]uint64 { return map[string]uint64{"refused": 3} }, func() outputStats {
+	}, reloads: func() map[string]uint64 { return map[string]uint64{"refused": 3} }, outputs: func() outputStats {
 		return outputStats{OTLP: &exporter.OTLPStats{Logs: exporter.SignalStats{Queued: 3}, Spans: exporter.SignalStats{Delivered: 1}}}
-	})
+	}, journal: func() *journal.Stats { return &journal.Stats{Bytes: 11} }})
 	want := exporter.NodeState{
 		Mode: "lsm", Wanted: 4, Armed: 3, LackingContainers: 1, PlantFailures: map[string]uint64{"late": 2},
 		NRIConnected: true, NRIReconnects: 5, NRIBlindSeconds: 1, UnwatchedSeconds: 8, DecodeErrors: 6, Lost: map[string]uint64{"ring_full": 7},
 		ConfigReloads: map[string]uint64{"refused": 3},
 		NRIDurations:  map[string]exporter.Histogram{"create_container": {Bounds: []float64{1}, Buckets: []uint64{1, 2}, Seconds: 9}},
 		Delivery:      map[string]exporter.SignalStats{"logs": {Queued: 3}, "traces": {Delivered: 1}},
+		Journal:       &journal.Stats{Bytes: 11},
 	}
 	if s, known := m.state(); !known || !reflect.DeepEqual(s, want) {
 		t.Errorf("%+v, want %+v", s, want)
@@ -54,6 +56,14 @@ func TestMetricsState(t *testing.T) {
 	}
 	if strings.Count(log.String(), "the kernel says no") != 1 {
 		t.Errorf("log:\n%s", &log)
+	}
+}
+
+// sourcesOf are an agent's that sends nothing and has no journal.
+func sourcesOf(s agent.Summary) *sources {
+	return &sources{
+		agent: func() (agent.Summary, error) { return s, nil }, reloads: func() map[string]uint64 { return nil },
+		outputs: outputs{}.stats, journal: func() *journal.Stats { return nil },
 	}
 }
 
@@ -116,7 +126,7 @@ func TestOutputsSendMetrics(t *testing.T) {
 	if err := none.Gap(t.Context(), beesting.Gap{Count: 5}); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("Gap to none = %v", err)
 	}
-	counts.attach(func() (agent.Summary, error) { return agent.Summary{Armed: 2}, nil }, func() map[string]uint64 { return nil }, outputs{}.stats)
+	counts.attach(sourcesOf(agent.Summary{Armed: 2}))
 	counts.detach()
 	if err := all.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)

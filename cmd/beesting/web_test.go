@@ -36,7 +36,7 @@ func TestPrometheus(t *testing.T) {
 	if before := scrape(); strings.Contains(before, "honeytoken") || !strings.Contains(before, "go_goroutines ") {
 		t.Errorf("without an agent: %s", before)
 	}
-	m.attach(func() (agent.Summary, error) { return agent.Summary{Connected: true, Armed: 1, Wanted: 1}, nil }, func() map[string]uint64 { return nil }, outputs{}.stats)
+	m.attach(sourcesOf(agent.Summary{Connected: true, Armed: 1, Wanted: 1}))
 	m.meter.Observe(&beesting.Access{
 		Kind: beesting.AccessOpen, Outcome: beesting.OutcomeAllowed, Actor: beesting.ActorWorkload, Count: 3,
 		Placement: beesting.Placement{Token: beesting.Token{Name: "aws", Kind: "aws-credentials"}},

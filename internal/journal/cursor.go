@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 )
 
 // readAhead is how many entries a cursor reads at a time beyond those asked for.
@@ -78,6 +79,25 @@ func (c *Cursor) position() uint64 {
 		return c.ahead[0].Seq
 	}
 	return c.pos
+}
+
+// lag is how old the entry is that is delivered next; j.mu is held. Of one that
+// has not been read it is the age of the newest in its file, and so at least that.
+func (c *Cursor) lag() time.Duration {
+	var since time.Time
+	switch s := c.j.holding(c.pos); {
+	case c.pending == 0:
+		return 0
+	case len(c.ahead) > 0:
+		since = c.ahead[0].Recorded
+	case len(c.j.tail) > 0 && c.pos >= c.j.tail[0].Seq && c.pos < c.j.next:
+		since = c.j.tail[c.pos-c.j.tail[0].Seq].Recorded
+	case s != nil:
+		since = s.newest
+	default:
+		return 0 // it is being written
+	}
+	return max(c.j.o.Now().Sub(since), 0)
 }
 
 // countIn counts the entries of a segment that the cursor has still to read; j.mu

@@ -138,6 +138,9 @@ type Stats struct {
 	Segments int   `json:"segments"`
 	// Pending are the entries that a cursor has still to deliver, now.
 	Pending map[string]int `json:"pending"`
+	// LagSeconds is how long ago the first of them was appended, by cursor, at
+	// least; 0 where there is none.
+	LagSeconds map[string]float64 `json:"lag_seconds"`
 	// DeadLetters are set aside now, and DeadDropped were, for want of room.
 	DeadLetters int    `json:"dead_letters"`
 	DeadDropped uint64 `json:"dead_dropped"`
@@ -308,7 +311,7 @@ func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := j.stats
-	s.Segments, s.Pending = len(j.segments), make(map[string]int, len(j.cursors))
+	s.Segments, s.Pending, s.LagSeconds = len(j.segments), make(map[string]int, len(j.cursors)), make(map[string]float64, len(j.cursors))
 	for _, seg := range j.segments {
 		s.Bytes += seg.size
 	}
@@ -316,7 +319,7 @@ func (j *Journal) Stats() Stats {
 		s.Waiting = int(j.waiting.count)
 	}
 	for name, c := range j.cursors {
-		s.Pending[name] = c.pending
+		s.Pending[name], s.LagSeconds[name] = c.pending, c.lag().Seconds()
 	}
 	s.DeadLetters, s.DeadDropped = j.dead.count()
 	return s
