@@ -130,7 +130,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	if n.scrapes, err = n.metrics.prometheus(mapping); err != nil {
 		return err
 	}
-	if slices.Contains(n.config.Output, "otlp") {
+	if slices.Contains(n.config.Output, "otlp") || n.config.Log.OTLP {
 		if err := exporter.CheckOTLP(n.app.getenv); err != nil {
 			return err
 		}
@@ -142,6 +142,11 @@ func (n *node) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, socket.Close()) }()
+	own, err := n.ownLog(ctx, mapping)
+	if err != nil {
+		return err
+	}
+	defer own()
 	if n.journal, err = openJournal(n.config, n.log); err != nil {
 		return err
 	}

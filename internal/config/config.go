@@ -107,6 +107,7 @@ type Exempt struct {
 type Log struct {
 	Level  slog.Level
 	Format string // "text" or "json"
+	OTLP   bool   // sent to where accesses go as well
 }
 
 // Environment is what a configuration may depend on besides its file.

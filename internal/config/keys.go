@@ -188,6 +188,10 @@ func logKey() key[Config] {
 		}, func(p *parser, c *Log, n *yaml.Node) {
 			c.Format, _ = p.oneOf(n, "log.format", []string{"text", "json"})
 		}},
+		{entry{
+			name: "otlp", form: "boolean", def: "false",
+			doc: "Send it to the OTLP end point as well, with the same `OTEL_*` variables as accesses. What can't be sent at once is on standard error only.",
+		}, func(p *parser, c *Log, n *yaml.Node) { c.OTLP = p.boolean(n, "log.otlp") }},
 	}
 	return key[Config]{entry{
 		name: "log", form: "mapping", sub: entries(keys),

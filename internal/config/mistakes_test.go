@@ -38,7 +38,7 @@ func TestMistakes(t *testing.T) {
 		{"snake case", token + "state_dir: /x\n", []string{
 			`f:4: the configuration: unknown key "state_dir": did you mean "stateDir"?`}},
 		{"unknown key", token + "\nlog:\n  colour: red\n", []string{
-			`f:6: log: unknown key "colour": known are level, format`}},
+			`f:6: log: unknown key "colour": known are level, format, otlp`}},
 		{"key twice", token + "nodeName: a\nnodeName: b\n", []string{
 			`f:5: key "nodeName" is already given in line 4`}},
 		{"merge key", token + "log: &l {level: info}\nnri: {<<: *l}\n", []string{

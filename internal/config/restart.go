@@ -32,6 +32,7 @@ var restartRows = []struct {
 	{"commandArgs", func(c Config) any { return c.CommandArgs }},
 	{"output", func(c Config) any { return c.Output }},
 	{"log.format", func(c Config) any { return c.Log.Format }},
+	{"log.otlp", func(c Config) any { return c.Log.OTLP }},
 }
 
 // NeedRestart lists the keys in which next differs from the configuration that an
