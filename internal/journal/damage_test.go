@@ -144,7 +144,8 @@ func TestAFrameInsideAFrame(t *testing.T) {
 	e.Seq, e.Recorded = 7, time.Now()
 	forged.add([]Entry{e}, must(c.encode(room(1), &e)))
 	a := access(1)
-	a.Detail = string(forged.bytes())
+	packed := c.pack(&forged)
+	a.Detail = string(packed.bytes())
 	for m := range byte(255) { // and the magic under every mask of one byte
 		for _, c := range []byte(magic) {
 			a.Detail += string([]byte{c ^ (m + 1)})
@@ -187,7 +188,8 @@ func FuzzFrames(f *testing.F) {
 		e.Seq, e.Recorded = uint64(n+1), time.Unix(1790000000, 0)
 		fr.add([]Entry{e}, must(c.encode(room(1), &e)))
 	}
-	raw := fr.bytes()
+	packed := c.pack(&fr)
+	raw := packed.bytes()
 	f.Add(raw, false)
 	f.Add(append([]byte("xx"+magic), raw...), true)
 	f.Add(raw[:len(raw)-1], false)

@@ -2,11 +2,13 @@ package journal
 
 import (
 	"bytes"
+	_ "embed" // the dictionary
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/beesting-otel/beesting"
 )
@@ -81,19 +83,62 @@ func secret(t *beesting.Token) bool { return t.Content != nil || t.Template != "
 func clearSecret(t *beesting.Token) { t.Content, t.Template, t.Values = nil, "", nil }
 
 // codec turns entries into CBOR (RFC 8949) and back: unlike JSON it has strings
-// that are no UTF-8, which arguments and paths of a process can be.
+// that are no UTF-8, which arguments and paths of a process can be. Frames of them
+// are compressed. Safe for concurrent use.
 type codec struct {
-	enc cbor.UserBufferEncMode
-	dec cbor.DecMode
+	enc    cbor.UserBufferEncMode
+	dec    cbor.DecMode
+	packer *zstd.Encoder
+	opener *zstd.Decoder
 }
 
+// dictionary is what entries have in common, so that a single one is compressed as
+// well: the names of all fields, and values that are often there. What is written
+// with it can be read with it alone: another one needs another magic. TestDictionary
+// makes it.
+//
+//go:embed dictionary
+var dictionary []byte
+
+// dictionaryID stands in each compressed frame.
+const dictionaryID = 1
+
+// maxPayload bounds what is decompressed: twice what waits for the disk at most.
+const maxPayload = 64 << 20
+
 func newCodec() (codec, error) {
-	enc, errEnc := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode()
+	enc, errEnc := cbor.EncOptions{Time: cbor.TimeRFC3339Nano, Sort: cbor.SortLengthFirst}.UserBufferEncMode()
 	dec, errDec := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid, FieldNameMatching: cbor.FieldNameMatchingCaseSensitive}.DecMode()
-	if err := errors.Join(errEnc, errDec); err != nil {
-		return codec{}, fmt.Errorf("journal: CBOR: %w", err)
+	packer, errPacker := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(dictionaryID, dictionary), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<17), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false)) // a frame has its own sum
+	opener, errOpener := zstd.NewReader(nil, zstd.WithDecoderDictRaw(dictionaryID, dictionary),
+		zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxPayload))
+	if err := errors.Join(errEnc, errDec, errPacker, errOpener); err != nil {
+		return codec{}, fmt.Errorf("journal's encoding: %w", err)
 	}
-	return codec{enc: enc, dec: dec}, nil
+	return codec{enc: enc, dec: dec, packer: packer, opener: opener}, nil
+}
+
+// pack returns a frame as it is written.
+func (c codec) pack(f *frame) frame {
+	out := *f
+	if !f.packed {
+		out.raw = c.packer.EncodeAll(f.payload(), make([]byte, headerBytes, headerBytes+len(f.raw)/2))
+		out.packed = true
+	}
+	return out
+}
+
+// unpack returns the entries in CBOR.
+func (c codec) unpack(f frame) ([]byte, error) {
+	if !f.packed {
+		return f.payload(), nil
+	}
+	b, err := c.opener.DecodeAll(f.payload(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("journal entry %d: %w", f.first, err)
+	}
+	return b, nil
 }
 
 // encode appends e to b.
@@ -111,10 +156,12 @@ var errEntry = errors.New("neither an access nor a gap")
 // decode reads the entries of a frame.
 func (c codec) decode(f frame) ([]Entry, error) {
 	entries := make([]Entry, 0, min(f.count, 1<<16))
-	rest := f.payload()
+	rest, err := c.unpack(f)
+	if err != nil {
+		return nil, err
+	}
 	for i := range f.count {
 		var e Entry
-		var err error
 		if rest, err = c.dec.UnmarshalFirst(rest, &e); err != nil {
 			return entries, fmt.Errorf("journal entry %d: %w", f.first+uint64(i), err)
 		}

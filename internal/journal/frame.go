@@ -19,13 +19,14 @@ import (
 //	44  8  when the first was recorded, nanoseconds of Unix time
 //	52  4  what the payload is XORed with, over and over; 0 as a rule
 //	56  4  CRC-32C of all that is not the magic and not this
-//	60     the payload: entries in CBOR, one after the other
+//	60     the payload: entries in CBOR, one after the other, as a Zstandard frame (RFC 8878)
+//	       with the dictionary of this layout
 //
 // Numbers are little-endian. Much of an entry comes from the process that it tells
 // of. So that nobody plants a frame inside of one, for who searches a damaged file
 // to find, there is no magic in a payload: where there would be, it is masked.
 const (
-	magic       = "\xb5bstJNL\x01"
+	magic       = "\xb5bstJNL\x02"
 	headerBytes = 60
 	maskAt      = 52
 	sumAt       = 56
@@ -38,6 +39,7 @@ type frame struct {
 	shapes   [shapes]uint32
 	recorded time.Time
 	raw      []byte // room for the header, and the payload
+	packed   bool   // the payload is compressed: it can be written, and not be added to
 }
 
 func (f *frame) payload() []byte { return f.raw[min(headerBytes, len(f.raw)):] }
@@ -75,7 +77,7 @@ func (f *frame) join(next *frame) {
 	f.raw = append(f.raw, next.payload()...)
 }
 
-// bytes returns it as it is written, which is valid until it changes.
+// bytes returns it as it is written, which is valid until it changes. It is packed.
 func (f *frame) bytes() []byte {
 	b := f.raw
 	clear(b[:headerBytes])
@@ -119,6 +121,7 @@ func parseFrame(b []byte) (f frame, ok bool) {
 	if len(b) < headerBytes || string(b[:len(magic)]) != magic {
 		return f, false
 	}
+	f.packed = true
 	le := binary.LittleEndian
 	size := uint64(le.Uint32(b[20:]))
 	if uint64(len(b)-headerBytes) < size {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -40,7 +41,7 @@ func open(t testing.TB, dir string, o Options) *Journal {
 func access(n int) beesting.Access {
 	a := beesting.Access{
 		Kind: beesting.AccessOpen, Outcome: beesting.OutcomeAllowed, Time: time.Unix(1790000000, int64(n)),
-		ObservedTime: time.Unix(1790000001, 5), Count: uint64(n) + 1, Actor: beesting.ActorWorkload, Detail: "a\xffb",
+		ObservedTime: time.Unix(1790000001, 5), Count: uint64(n) + 1, Actor: beesting.ActorWorkload, Detail: "a\xffb" + noise(n),
 		Placement: beesting.Placement{
 			ID: beesting.PlacementID(n%7 + 1), TokenID: strings.Repeat("ab", 16), HostPath: "/var/lib/beesting/\xfe",
 			Token: beesting.Token{Name: "aws", Kind: "aws-credentials", Path: "/root/.aws/credentials", Content: []byte("secret"), Mode: 0o600},
@@ -57,6 +58,13 @@ func access(n int) beesting.Access {
 	}
 	a.ID[0], a.ID[1], a.ID[2], a.ID[15] = byte(n), byte(n>>8), byte(n>>16), 0xff
 	return a
+}
+
+// noise can't be compressed: with it an entry takes about 2 KiB.
+func noise(n int) string {
+	b := make([]byte, 1600)
+	_, _ = rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b) // returns no error
+	return string(b)
 }
 
 func entry(n int) Entry { a := access(n); return Entry{Access: &a} }

@@ -86,8 +86,8 @@ func (j *Journal) load() error {
 		return j.begin()
 	}
 	j.next = max(j.next, j.active().last+1)
-	if j.active().size >= j.o.segmentBytes() {
-		return j.begin()
+	if full := j.active(); full.size >= j.o.segmentBytes() {
+		return errors.Join(j.begin(), full.close())
 	}
 	return nil
 }
@@ -115,6 +115,9 @@ func (j *Journal) open1(i int) error {
 	}
 	s.last = max(s.last, old.last)
 	j.segments[i] = s
+	if i < len(j.segments)-1 {
+		return s.close()
+	}
 	return nil
 }
 

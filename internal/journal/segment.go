@@ -31,11 +31,12 @@ const (
 )
 
 // segment is a file of frames. Its numbers are guarded by Journal.mu; the file by
-// Journal.files.
+// Journal.files. Only the one that is written to is open: bbolt maps a file as a
+// whole, and what has been read of that counts as the process's memory.
 type segment struct {
 	name        string
-	db          *bbolt.DB
-	first, last uint64 // entries; last is first-1 if there are none
+	db          *bbolt.DB // nil while it is closed
+	first, last uint64    // entries; last is first-1 if there are none
 	shapes      [shapes]uint64
 	size        int64
 	newest      time.Time
@@ -124,40 +125,51 @@ func (s *segment) frames(from uint64, f func(frame) bool) error {
 // each is frames with the damaged ones, and what the first entry of each is by its
 // key.
 func (s *segment) each(from uint64, f func(key uint64, fr frame, ok bool) bool) error {
-	return s.guard(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error {
-			c := tx.Bucket([]byte(bucketFrames)).Cursor()
-			key, value := c.Seek(keyOf(from))
-			switch { // the one before may have it in its middle
-			case key == nil:
-				key, value = c.Last()
-			case string(key) != string(keyOf(from)):
-				if key, value = c.Prev(); key == nil {
-					key, value = c.First()
-				}
+	return s.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket([]byte(bucketFrames)).Cursor()
+		key, value := c.Seek(keyOf(from))
+		switch { // the one before may have it in its middle
+		case key == nil:
+			key, value = c.Last()
+		case string(key) != string(keyOf(from)):
+			if key, value = c.Prev(); key == nil {
+				key, value = c.First()
 			}
-			for ; key != nil; key, value = c.Next() {
-				fr, ok := parseFrame(value)
-				if len(key) != 8 || !f(binary.BigEndian.Uint64(key), fr, ok) {
-					return nil
-				}
+		}
+		for ; key != nil; key, value = c.Next() {
+			fr, ok := parseFrame(value)
+			if len(key) != 8 || !f(binary.BigEndian.Uint64(key), fr, ok) {
+				return nil
 			}
-			return nil
-		})
+		}
+		return nil
+	})
+}
+
+// view reads from the file, which is opened for that if it is closed.
+func (s *segment) view(f func(*bbolt.Tx) error) error {
+	return s.guard(func() (err error) {
+		db := s.db
+		if db == nil {
+			db, err = bbolt.Open(s.name, 0o600, &bbolt.Options{Timeout: lockWait, NoStatistics: true, PageSize: pageSize, ReadOnly: true})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, db.Close()) }()
+		}
+		return db.View(f)
 	})
 }
 
 // cursors reads where the cursors stood when it was last written to.
 func (s *segment) cursors() (map[string]uint64, error) {
 	at := map[string]uint64{}
-	err := s.guard(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error {
-			return tx.Bucket([]byte(bucketCursors)).ForEach(func(name, value []byte) error {
-				if len(value) == 8 {
-					at[string(name)] = binary.BigEndian.Uint64(value)
-				}
-				return nil
-			})
+	err := s.view(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketCursors)).ForEach(func(name, value []byte) error {
+			if len(value) == 8 {
+				at[string(name)] = binary.BigEndian.Uint64(value)
+			}
+			return nil
 		})
 	})
 	return at, err
@@ -209,7 +221,9 @@ func (s *segment) close() error {
 	if s.db == nil {
 		return nil
 	}
-	return s.guard(s.db.Close)
+	err := s.guard(s.db.Close)
+	s.db = nil
+	return err
 }
 
 // note adds a frame to the numbers.

@@ -23,7 +23,8 @@ func (j *Journal) write(f *frame) {
 		j.mu.Unlock()
 		var raw []byte
 		if f.count > 0 {
-			raw = f.bytes()
+			packed := j.codec.pack(f)
+			raw = packed.bytes()
 		}
 		j.files.RLock()
 		size, err := s.write(raw, f.first, at)
@@ -119,8 +120,19 @@ func (j *Journal) rotate() error {
 	s.first, s.last = first, first-1
 	j.segments = append(j.segments, s)
 	j.moved = true // the new one knows no cursors
+	j.closeFile(old)
 	j.trim()
 	return nil
+}
+
+// closeFile lets go of a file that is not written to any more: it is opened when
+// something is read from it. j.mu is held.
+func (j *Journal) closeFile(s *segment) {
+	j.files.Lock()
+	defer j.files.Unlock()
+	if err := s.close(); err != nil {
+		j.o.Log.Warn("a part of the journal can't be closed", slog.Any("error", err))
+	}
 }
 
 // replaceActive sets the segment aside that bbolt can't go on with, and writes

@@ -80,6 +80,7 @@ func TestDelivery(t *testing.T) {
 		t.Run(tr.name, func(t *testing.T) { d.during(t, tr) })
 	}
 	t.Run("real Collector away", d.collectorAway)
+	t.Run("receiver", d.receiver)
 	t.Logf("%s\n%s", status.Mode, d.table.String())
 }
 

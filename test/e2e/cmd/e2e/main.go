@@ -100,7 +100,7 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	if slices.ContainsFunc(runs, func(r testRun) bool { return r.test == testReceiver }) {
+	if slices.ContainsFunc(runs, func(r testRun) bool { return r.test == testReceiver || r.test == testDelivery }) {
 		if job.Programs["otelcol-beesting"], err = m.ReceiverCollector(ctx); err != nil {
 			return err
 		}
