@@ -164,8 +164,8 @@ func orDefault[T comparable](v, fallback T) T {
 //
 // When the first registration doesn't succeed it returns the error, unless it is
 // patient: a wrong socket path or a runtime without NRI is for a person to see,
-// not to be waited out in silence. After one success the runtime is known to be
-// there, and however it goes away the plugin comes back.
+// not to be waited out in silence. Once the runtime has taken it on it is known to
+// be there, and however it goes away the plugin comes back.
 func (p *Plugin) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var worker sync.WaitGroup
@@ -192,7 +192,7 @@ func (p *Plugin) serve(ctx context.Context) error {
 		case err == nil:
 			return nil
 		}
-		if was.RegisteredAt.IsZero() && !p.patient {
+		if was.RegisteredAt.IsZero() && !p.patient && !errors.Is(err, errDropped) {
 			return err
 		}
 		p.changed(false, err)
@@ -212,7 +212,12 @@ func (p *Plugin) serve(ctx context.Context) error {
 	}
 }
 
-var errAgain = errors.New("another registration is wanted")
+var (
+	errAgain = errors.New("another registration is wanted")
+	// errDropped comes after the runtime has taken the plugin on: a node that is busy
+	// starting takes longer to tell of its containers than it grants a plugin.
+	errDropped = errors.New("closed by the runtime")
+)
 
 // Resync has the plugin leave and register once more, so that the runtime tells
 // all its containers anew: NRI has no other way to ask. In between, some

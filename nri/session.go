@@ -86,7 +86,7 @@ func (p *Plugin) session(ctx context.Context) error {
 	defer st.Stop()
 	select {
 	case <-conn.down:
-		return fmt.Errorf("NRI connection to %s: closed by the runtime", p.socket)
+		return fmt.Errorf("NRI connection to %s: %w", p.socket, errDropped)
 	case <-p.again:
 		p.quiet(ctx)
 		return errAgain

@@ -2,6 +2,7 @@ package nri
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,4 +135,55 @@ func TestQuiet(t *testing.T) {
 	receive(t, over, "quiet")
 	plugin.slots <- struct{}{}
 	plugin.quiet(t.Context()) // ends by itself
+}
+
+// A node that is busy starting cuts the plugin off while it tells of its containers
+// for the first time. The plugin has been taken on once, and tries again.
+func TestDroppedAtFirst(t *testing.T) {
+	unhurried(t)
+	n, p := newNode(t), newPlanter()
+	n.crowd(2000)
+	n.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	// Enough for the registration, and not for so many containers: how much that is
+	// depends on the machine.
+	for timeout := 5 * time.Millisecond; ; timeout *= 2 {
+		adaptation.SetPluginRequestTimeout(timeout)
+		plugin, err := New(p, Options{Socket: n.socket, MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- plugin.Run(ctx) }()
+		select {
+		case err := <-done: // not even registered
+			if errors.Is(err, errDropped) {
+				t.Fatalf("gave up: %v", err)
+			}
+			continue
+		case <-p.synced:
+			t.Fatalf("not dropped with a timeout of %v", timeout)
+		case <-dropped(ctx, plugin):
+		}
+		adaptation.SetPluginRequestTimeout(5 * time.Minute)
+		receive(t, p.synced, "synchronization")
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		return
+	}
+}
+
+// dropped is closed when a plugin has lost its connection, or ctx ends.
+func dropped(ctx context.Context, p *Plugin) <-chan struct{} {
+	lost := make(chan struct{})
+	go func() {
+		defer close(lost)
+		for ctx.Err() == nil && !strings.Contains(p.Status().LastError, errDropped.Error()) {
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	return lost
 }
