@@ -5,6 +5,7 @@ package backend
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -105,7 +106,7 @@ func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.cut(w)
 		return
 	}
-	body, err := io.ReadAll(r.Body)
+	body, err := read(r)
 	if err != nil {
 		b.count(http.StatusBadRequest)
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -135,6 +136,17 @@ func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
 		_, _ = io.Copy(w, bytes.NewReader(answer))
 	}
+}
+
+func read(r *http.Request) ([]byte, error) {
+	if r.Header.Get("Content-Encoding") != "gzip" {
+		return io.ReadAll(r.Body)
+	}
+	z, err := gzip.NewReader(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
 }
 
 func (b *Backend) cut(w http.ResponseWriter) {
