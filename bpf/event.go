@@ -85,7 +85,7 @@ type Event struct {
 	// ring.
 	Position uint64
 	Time     time.Duration
-	Total     uint64
+	Total    uint64
 	// Errno is zero, or why the touch was denied.
 	Errno uint16
 	// Handle names the open file description of a KindOpen, KindExec or

@@ -64,6 +64,7 @@ const (
 	fentryProgVfsUnlinkExit             = "vfs_unlink_exit"
 	fentryVarActive                     = "active"
 	fentryVarAlive                      = "alive"
+	fentryVarBuild                      = "build"
 	fentryVarEnrol                      = "enrol"
 	fentryVarFilter                     = "filter"
 	fentryVarGeneration                 = "generation"
@@ -186,6 +187,7 @@ type fentryMapSpecs struct {
 type fentryVariableSpecs struct {
 	Active             *ebpf.VariableSpec `ebpf:"active"`
 	Alive              *ebpf.VariableSpec `ebpf:"alive"`
+	Build              *ebpf.VariableSpec `ebpf:"build"`
 	Enrol              *ebpf.VariableSpec `ebpf:"enrol"`
 	Filter             *ebpf.VariableSpec `ebpf:"filter"`
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
@@ -261,6 +263,7 @@ func (m *fentryMaps) Close() error {
 type fentryVariables struct {
 	Active             *ebpf.Variable `ebpf:"active"`
 	Alive              *ebpf.Variable `ebpf:"alive"`
+	Build              *ebpf.Variable `ebpf:"build"`
 	Enrol              *ebpf.Variable `ebpf:"enrol"`
 	Filter             *ebpf.Variable `ebpf:"filter"`
 	Generation         *ebpf.Variable `ebpf:"generation"`

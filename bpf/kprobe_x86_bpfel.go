@@ -57,6 +57,7 @@ const (
 	kprobeProgVfsUnlink             = "vfs_unlink"
 	kprobeVarActive                 = "active"
 	kprobeVarAlive                  = "alive"
+	kprobeVarBuild                  = "build"
 	kprobeVarEnrol                  = "enrol"
 	kprobeVarFilter                 = "filter"
 	kprobeVarGeneration             = "generation"
@@ -172,6 +173,7 @@ type kprobeMapSpecs struct {
 type kprobeVariableSpecs struct {
 	Active             *ebpf.VariableSpec `ebpf:"active"`
 	Alive              *ebpf.VariableSpec `ebpf:"alive"`
+	Build              *ebpf.VariableSpec `ebpf:"build"`
 	Enrol              *ebpf.VariableSpec `ebpf:"enrol"`
 	Filter             *ebpf.VariableSpec `ebpf:"filter"`
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
@@ -245,6 +247,7 @@ func (m *kprobeMaps) Close() error {
 type kprobeVariables struct {
 	Active             *ebpf.Variable `ebpf:"active"`
 	Alive              *ebpf.Variable `ebpf:"alive"`
+	Build              *ebpf.Variable `ebpf:"build"`
 	Enrol              *ebpf.Variable `ebpf:"enrol"`
 	Filter             *ebpf.Variable `ebpf:"filter"`
 	Generation         *ebpf.Variable `ebpf:"generation"`

@@ -193,6 +193,7 @@ const (
 	lsmProgVfsUnlinkExit             = "vfs_unlink_exit"
 	lsmVarActive                     = "active"
 	lsmVarAlive                      = "alive"
+	lsmVarBuild                      = "build"
 	lsmVarEnrol                      = "enrol"
 	lsmVarFilter                     = "filter"
 	lsmVarGeneration                 = "generation"
@@ -315,6 +316,7 @@ type lsmMapSpecs struct {
 type lsmVariableSpecs struct {
 	Active             *ebpf.VariableSpec `ebpf:"active"`
 	Alive              *ebpf.VariableSpec `ebpf:"alive"`
+	Build              *ebpf.VariableSpec `ebpf:"build"`
 	Enrol              *ebpf.VariableSpec `ebpf:"enrol"`
 	Filter             *ebpf.VariableSpec `ebpf:"filter"`
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
@@ -390,6 +392,7 @@ func (m *lsmMaps) Close() error {
 type lsmVariables struct {
 	Active             *ebpf.Variable `ebpf:"active"`
 	Alive              *ebpf.Variable `ebpf:"alive"`
+	Build              *ebpf.Variable `ebpf:"build"`
 	Enrol              *ebpf.Variable `ebpf:"enrol"`
 	Filter             *ebpf.Variable `ebpf:"filter"`
 	Generation         *ebpf.Variable `ebpf:"generation"`

@@ -83,6 +83,9 @@ volatile struct enrolment enrol = {};
 volatile __u32 active = 0;
 const volatile __u32 generation = 0;
 
+/* What is pinned, if all of it is: see adopt.go. */
+volatile __u64 build = 0;
+
 /* When the agent was last alive, by its own word; for the one after it. */
 volatile __u64 alive = 0;
 

@@ -5,7 +5,9 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -107,19 +109,31 @@ func openMode(mode Mode, o Options) (*Sensor, error) {
 		}
 		defer left.close()
 	}
-	if err := s.load(spec, left); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	links, nowhere, err := attachAll(spec, s.coll.Programs)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	s.links, s.absent = links, append(s.absent, nowhere...)
-	if err := s.activate(left); err != nil {
-		return nil, errors.Join(err, s.abandon(left))
+	if !s.adopt(o, spec, left) {
+		if err := s.attachNew(o, spec, left); err != nil {
+			return nil, err
+		}
+		if err := s.activate(left); err != nil {
+			return nil, errors.Join(err, s.abandon(left))
+		}
 	}
 	s.followCopyUps()
 	return s, nil
+}
+
+// attachNew loads this process's own programs and attaches them. After an error the
+// sensor is closed.
+func (s *Sensor) attachNew(o Options, spec *ebpf.CollectionSpec, left *leftover) error {
+	if err := s.load(spec, left); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	links, nowhere, err := attachAll(spec, s.coll.Programs)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	s.links, s.absent = links, append(s.absent, nowhere...)
+	s.build = buildOf(s.mode, o, spec, slices.Collect(maps.Keys(links)))
+	return nil
 }
 
 // load brings the programs into the kernel, over the maps of an earlier process
@@ -142,11 +156,15 @@ func (s *Sensor) load(spec *ebpf.CollectionSpec, left *leftover) error {
 		return explain("load", err)
 	}
 	s.coll = coll
+	return s.openMaps(spec)
+}
+
+// openMaps prepares what is read from maps.
+func (s *Sensor) openMaps(spec *ebpf.CollectionSpec) (err error) {
 	if s.filterOffset, err = offsetOf(spec, "filter"); err != nil {
 		return err
 	}
-	s.ring, err = newRing(coll.Maps["events"])
-	if err != nil {
+	if s.ring, err = newRing(s.coll.Maps["events"]); err != nil {
 		return fmt.Errorf("event ring: %w", err)
 	}
 	return nil
@@ -159,21 +177,26 @@ func (s *Sensor) activate(left *leftover) error {
 	if err := s.identify(); err != nil {
 		return err
 	}
+	// Who is killed from here on leaves a generation that may lack something.
+	if err := s.coll.Variables["build"].Set(uint64(0)); err != nil {
+		return fmt.Errorf("activation: %w", err)
+	}
 	if err := s.coll.Variables["active"].Set(s.generation); err != nil {
 		return fmt.Errorf("activation: %w", err)
 	}
-	if err := s.selfTest(); err != nil {
+	if err := s.prove(); err != nil || s.pins == nil {
 		return err
 	}
-	if s.resumed != nil {
-		if err := s.takeOverSettings(); err != nil {
-			return err
-		}
-	}
-	if s.pins == nil {
-		return nil
-	}
 	return s.pins.keep(s)
+}
+
+// prove has the active programs show that they run, and takes over what they were
+// told by an earlier process.
+func (s *Sensor) prove() error {
+	if err := s.selfTest(); err != nil || s.resumed == nil {
+		return err
+	}
+	return s.takeOverSettings()
 }
 
 // identify tells the programs who this process is: its pid, and the namespace in

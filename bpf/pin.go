@@ -28,6 +28,7 @@ the maps it finds and attaches them; they do nothing until the variable `active`
 names their generation. That is set in one store, from which on the earlier
 generation does nothing, and is detached: no touch is missed or seen twice. Maps
 of another layout can't be read; their programs are detached once ours run.
+Programs that are the same as its own it goes on with instead (adopt.go).
 */
 const bpffsMagic = 0xcafe4a11 // BPF_FS_MAGIC, include/uapi/linux/magic.h
 
@@ -42,6 +43,7 @@ type pins struct {
 type leftover struct {
 	maps   map[string]*ebpf.Map
 	active uint32
+	build  uint64
 	alive  time.Duration
 	count  int
 	kept   []KeptSize
@@ -149,7 +151,7 @@ func (l *leftover) read(spec *ebpf.CollectionSpec) error {
 		return fmt.Errorf("pinned variables: %w", err)
 	}
 	var alive uint64
-	for name, out := range map[string]any{"active": &l.active, "alive": &alive} {
+	for name, out := range map[string]any{"active": &l.active, "alive": &alive, "build": &l.build} {
 		v := spec.Variables[name]
 		if v == nil || int(v.Offset)+int(v.Size()) > len(bss) {
 			return fmt.Errorf("pinned variable %s: not found", name)
@@ -222,7 +224,14 @@ func (p *pins) keep(s *Sensor) error {
 			return err
 		}
 	}
-	return p.dropOthers(filepath.Base(dir))
+	if err := p.dropOthers(filepath.Base(dir)); err != nil {
+		return err
+	}
+	// Last: it says that everything is there.
+	if err := s.coll.Variables["build"].Set(s.build); err != nil {
+		return fmt.Errorf("pin programs: %w", err)
+	}
+	return nil
 }
 
 func (p *pins) pinMaps(coll *ebpf.Collection) error {

@@ -29,6 +29,7 @@ type Sensor struct {
 	coll         *ebpf.Collection
 	links        map[string]link.Link
 	generation   uint32
+	build        uint64 // see adopt.go
 	filterOffset int64
 	pins         *pins
 	resumed      *Resumed

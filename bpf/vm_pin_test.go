@@ -110,6 +110,9 @@ func testPinned(t *testing.T, mode Mode) {
 		t.Fatal(err)
 	}
 	defer second.Close()
+	if second.generation != first.generation || len(second.links) != len(first.links) || len(second.coll.Programs) != len(first.links) {
+		t.Errorf("generation %d with %d programs, after %d with %d: the same should go on", second.generation, len(second.links), first.generation, len(first.links))
+	}
 	resumed, ok := second.Resumed()
 	if !ok || resumed.Placements != 1 || resumed.Since <= 0 {
 		t.Errorf("resumed %+v, %v", resumed, ok)
@@ -217,6 +220,23 @@ func TestPinnedChanges(t *testing.T) {
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
+	links := filepath.Join(dir, fmt.Sprintf("v%d", layout), "links", fmt.Sprint(second.generation))
+	if err := os.Remove(filepath.Join(links, "file_open")); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(Options{Mode: best, Pin: dir, RingBytes: 1 << 17})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := again.Resumed(); !ok || again.generation <= second.generation {
+		t.Errorf("a program is missing: generation %d after %d, resumed %v: %+v", again.generation, second.generation, ok, r)
+	}
+	touch(t, path, nil)
+	one(t, again)
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second = again
 	if err := os.Remove(filepath.Join(dir, fmt.Sprintf("v%d", layout), "maps", "names")); err != nil {
 		t.Fatal(err)
 	}
