@@ -43,8 +43,8 @@ type CoreOptions struct {
 
 const (
 	// maxKeys bounds how many processes' latest accesses are remembered, at
-	// about 1 KiB each.
-	maxKeys = 1 << 14
+	// about 3 KiB each.
+	maxKeys = 1 << 13
 	// booksEvery is how often the kernel's counts are compared with what was
 	// delivered while tokens are touched.
 	booksEvery = time.Second

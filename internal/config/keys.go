@@ -119,7 +119,7 @@ func journalKey() key[Config] {
 		{entry{
 			name: "maxBytes", form: "whole number", def: strconv.Itoa(defaultJournalBytes),
 			doc: "How large it may get, 4194304 to 1099511627776 (4 MiB to 1 TiB); 0 for none. Beyond that the oldest accesses go, " +
-				"those that were not delivered too, which is counted. An access takes about 2 KiB.",
+				"those that were not delivered too, which is counted. An access takes about 1 KiB, an open that ends twice that.",
 		}, func(p *parser, c *Journal, n *yaml.Node) {
 			if v, ok := p.integer(n, "journal.maxBytes", 0, MaxJournalBytes); ok {
 				if err := CheckJournalBytes(v); err != nil {

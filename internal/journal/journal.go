@@ -25,7 +25,7 @@ const (
 	// maxGroup bounds the bytes of a commit; who comes then waits for the next.
 	maxGroup = 8 << 20
 	// tailEntries is how many of the newest entries stay in memory for the cursors.
-	tailEntries = 2048
+	tailEntries = 1024
 	// flushEvery is how often at most the disk is asked to keep what was written.
 	flushEvery = 100 * time.Millisecond
 	// retryEvery is how soon at most a disk is tried again that took nothing.

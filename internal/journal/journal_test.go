@@ -300,7 +300,7 @@ func TestSegments(t *testing.T) {
 func TestBounds(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir, options(t))
-	j.o.MaxBytes = 1 << 20
+	j.o.MaxBytes = MinMaxBytes
 	slow, quick := cursor(t, j, "slow"), cursor(t, j, "quick")
 	sum := 0
 	for n := 0; n < 6000; n += 100 {
@@ -308,7 +308,7 @@ func TestBounds(t *testing.T) {
 		sum += len(read(t, quick, 50))
 	}
 	s := j.Stats()
-	if s.Bytes > 1<<20+256<<10 || s.Dropped == 0 {
+	if s.Bytes > MinMaxBytes+1<<20 || s.Dropped == 0 {
 		t.Errorf("stats %+v", s)
 	}
 	if sum != 6000 || quick.Dropped() != 0 {

@@ -23,8 +23,9 @@ const (
 const (
 	suffix        = ".db"
 	suffixDamaged = ".damaged"
-	// pageSize is the same on a kernel with other pages.
-	pageSize = 4096
+	// pageSize is the same on a kernel with other pages. bbolt leaves room for two
+	// keys in a page that is full: the more entries a page has, the less is lost.
+	pageSize = 16384
 	// lockWait bounds the wait for bbolt's own lock. Nobody else is to have it: a
 	// journal has one process, see Open.
 	lockWait = time.Second
@@ -102,7 +103,7 @@ func inspect(name string) error {
 	if fi, err := f.Stat(); err != nil || fi.Size() == 0 {
 		return err // bbolt makes it anew
 	}
-	if err := state.VerifyBolt(f); err != nil {
+	if err := state.VerifyBolt(f, pageSize); err != nil {
 		return &state.DamagedError{Err: fmt.Errorf("segment %s: %w", filepath.Base(name), err)}
 	}
 	return nil

@@ -51,7 +51,7 @@ func fullDatabase(t testing.TB) []byte {
 // or the list of free pages.
 func pageWith(t *testing.T, b []byte, flags uint16) int {
 	t.Helper()
-	m, err := currentMeta(bytes.NewReader(b))
+	m, err := currentMeta(bytes.NewReader(b), pageSize)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func pageWith(t *testing.T, b []byte, flags uint16) int {
 	if _, err := f.Write(b); err != nil {
 		t.Fatal(err)
 	}
-	p := pages{f: f, used: make([]bool, m.pages)}
+	p := pages{f: f, size: pageSize, used: make([]bool, m.pages)}
 	if err := p.tree(m.root, bounds{}, true, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestUndamagedDatabases(t *testing.T) {
 		}
 	}
 	older := 0
-	if newer, err := currentMeta(bytes.NewReader(whole)); err != nil || newer.txid%2 == 0 {
+	if newer, err := currentMeta(bytes.NewReader(whole), pageSize); err != nil || newer.txid%2 == 0 {
 		older = pageSize
 	}
 	torn := bytes.Clone(whole)
@@ -243,7 +243,7 @@ func FuzzOpen(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	m, err := currentMeta(bytes.NewReader(whole))
+	m, err := currentMeta(bytes.NewReader(whole), pageSize)
 	if err != nil {
 		f.Fatal(err)
 	}

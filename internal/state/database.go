@@ -147,7 +147,7 @@ func (d *database) reading() (*bbolt.DB, error) {
 	if d.verified {
 		return db, nil
 	}
-	if err := VerifyBolt(file); err != nil {
+	if err := VerifyBolt(file, pageSize); err != nil {
 		return nil, errors.Join(&DamagedError{Err: err}, db.Close())
 	}
 	return db, nil

@@ -35,6 +35,7 @@ const (
 // pages is a database file being verified.
 type pages struct {
 	f    io.ReaderAt
+	size int64  // of a page
 	used []bool // by page, up to the high water mark
 }
 
@@ -45,23 +46,24 @@ type boltMeta struct {
 }
 
 // VerifyBolt looks at every page of a bbolt file that can be reached, and returns
-// what is wrong first. Nobody may write to the file meanwhile.
-func VerifyBolt(f *os.File) error {
+// what is wrong first. size is that of the pages with which the file is made. Nobody
+// may write to it meanwhile.
+func VerifyBolt(f *os.File, size int) error {
 	fi, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	m, err := currentMeta(f)
+	m, err := currentMeta(f, size)
 	if err != nil {
 		return err
 	}
-	if m.pageSize != pageSize {
-		return fmt.Errorf("pages are said to have %d bytes", m.pageSize)
+	if int64(m.pageSize) != int64(size) {
+		return fmt.Errorf("pages are said to have %d bytes, not %d", m.pageSize, size)
 	}
-	if have := uint64(fi.Size()) / pageSize; m.pages > have {
+	if have := uint64(fi.Size()) / uint64(size); m.pages > have { //nolint:gosec // a file's size
 		return fmt.Errorf("%d pages are used, the file has %d", m.pages, have)
 	}
-	p := pages{f: f, used: make([]bool, m.pages)}
+	p := pages{f: f, size: int64(size), used: make([]bool, m.pages)}
 	if m.freelist != noFreelist {
 		if err := p.freelist(m.freelist); err != nil {
 			return err
@@ -71,12 +73,12 @@ func VerifyBolt(f *os.File) error {
 }
 
 // currentMeta returns the newer one of the two that is whole, as bbolt does.
-func currentMeta(f io.ReaderAt) (boltMeta, error) {
+func currentMeta(f io.ReaderAt, size int) (boltMeta, error) {
 	var newest boltMeta
 	found := false
 	for i := range int64(2) {
-		b := make([]byte, pageSize)
-		if _, err := f.ReadAt(b, i*pageSize); err != nil {
+		b := make([]byte, size)
+		if _, err := f.ReadAt(b, i*int64(size)); err != nil {
 			return boltMeta{}, fmt.Errorf("meta page %d: %w", i, err)
 		}
 		if m, ok := decodeMeta(b[headerBytes:]); ok && (!found || m.txid > newest.txid) {
@@ -111,7 +113,7 @@ func (p *pages) page(id uint64) (b []byte, flags, count uint16, err error) {
 	if id < 2 || id >= uint64(len(p.used)) {
 		return nil, 0, 0, fmt.Errorf("page %d: out of range", id)
 	}
-	if _, err := p.f.ReadAt(head, int64(id)*pageSize); err != nil {
+	if _, err := p.f.ReadAt(head, int64(id)*p.size); err != nil {
 		return nil, 0, 0, fmt.Errorf("page %d: %w", id, err)
 	}
 	n := uint64(binary.NativeEndian.Uint32(head[12:])) + 1
@@ -123,8 +125,8 @@ func (p *pages) page(id uint64) (b []byte, flags, count uint16, err error) {
 			return nil, 0, 0, err
 		}
 	}
-	b = make([]byte, n*pageSize)
-	if _, err := p.f.ReadAt(b, int64(id)*pageSize); err != nil {
+	b = make([]byte, n*uint64(p.size))
+	if _, err := p.f.ReadAt(b, int64(id)*p.size); err != nil {
 		return nil, 0, 0, fmt.Errorf("page %d: %w", id, err)
 	}
 	return b, binary.NativeEndian.Uint16(head[8:]), binary.NativeEndian.Uint16(head[10:]), nil
