@@ -217,6 +217,9 @@ func TestPinnedChanges(t *testing.T) {
 		t.Errorf("resumed %v: %+v; %d bytes for repeats, %v", ok, r, full, err)
 	}
 	one(t, second)
+	watch(t, second, path, 3)
+	touch(t, path, nil)
+	one(t, second)
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}

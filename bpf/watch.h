@@ -112,6 +112,15 @@ static __always_inline void follow(struct watch *w, bool follows)
 /* A file that is watched already: since before this agent's time, or copied up. */
 static __always_inline void watch_again(struct watch *w, struct file *file)
 {
+	struct inode *inode = LOAD(file, f_inode);
+
+	/* kprobe has other slots than the modes with types: see ADDRESS. */
+	if (w->slot != slot_of(inode) || w->second_slot != second_slot_of(inode)) {
+		w->slot = slot_of(inode);
+		w->second_slot = second_slot_of(inode);
+		filter_add(slot_of(inode));
+		filter_add(second_slot_of(inode));
+	}
 	if (w->flags & WATCH_BACKING) /* the overlay may have been mounted anew */
 		note_overlay(w, file);
 	if (!(enrol.flags & (WATCH_COVERED | WATCH_DIRECTORY))) /* not the file itself */
