@@ -82,7 +82,8 @@ func parseStat(s string) (stat, error) {
 		return stat{}, fmt.Errorf("stat of a task: %w", err)
 	}
 	return stat{
-		comm: s[open+1 : end], parent: uint32(max(p, 0)), session: uint32(max(sid, 0)),
+		comm:   strings.Clone(s[open+1 : end]), // not all of s, for as long as the name is kept
+		parent: uint32(max(p, 0)), session: uint32(max(sid, 0)),
 		start: time.Duration(ticks) * proc.Tick,
 	}, nil
 }
