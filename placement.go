@@ -51,4 +51,7 @@ type Pod struct {
 	UID         string // Kubernetes uid
 	Labels      map[string]string
 	Annotations map[string]string
+	// Workload is what the cluster's API server says of it; nil if that isn't
+	// asked.
+	Workload *Workload
 }
