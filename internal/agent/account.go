@@ -140,7 +140,7 @@ func (c *Core) snapshot() (account.Snapshot, bool) {
 	snap := c.book.Mark(now)
 	wanted := make([]uint64, 0, len(c.dirty))
 	for id := range c.dirty {
-		if len(c.held.events[id]) == 0 && c.leaving[id] == nil {
+		if !c.untold(id) && c.leaving[id] == nil {
 			wanted = append(wanted, id)
 		}
 	}
@@ -222,7 +222,7 @@ func (c *Core) settleEarly(tell context.Context, snap account.Snapshot) {
 func (c *Core) settleOne(t teller, id uint64, snap account.Snapshot, terms account.Terms) {
 	c.out.Lock()
 	defer c.out.Unlock()
-	if !c.book.Known(id) || c.leaving[id] != nil || len(c.held.events[id]) > 0 {
+	if !c.book.Known(id) || c.leaving[id] != nil || c.untold(id) {
 		return
 	}
 	if c.settleAs(t, id, snap, terms) {
@@ -235,7 +235,7 @@ func (c *Core) settleLeaving(t teller, id uint64, snap account.Snapshot, terms a
 	c.out.Lock()
 	defer c.out.Unlock()
 	d := c.leaving[id]
-	if d == nil {
+	if d == nil || c.waiting.queues[id] != nil {
 		return
 	}
 	d.rounds--

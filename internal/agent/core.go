@@ -70,7 +70,9 @@ type Core struct {
 	containers *containers
 	argsReads  *patience
 	lookups    *patience
-	turns      *fifo[string, *turn] // of containers, at lookups; the reader's
+	turns      *fifo[string, *turn]       // of containers, at lookups; the reader's
+	workloads  atomic.Pointer[enrichment] // nil for none
+	waits      chan struct{}              // holds the word that an access has begun to wait
 	inherited  inheritance
 	exempt     *exemptions
 
@@ -87,6 +89,7 @@ type Core struct {
 	sweep   sweep
 	ends    *ends
 	held    held
+	waiting waiting
 	seen    *sightings
 
 	mu     sync.Mutex
@@ -111,9 +114,9 @@ func NewCore(o CoreOptions) (*Core, error) {
 		argsReads: newPatience(4, 50*time.Millisecond), lookups: newPatience(16, 50*time.Millisecond),
 		turns: newFIFO[string, *turn](maxTurns),
 		book:  account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{}, owed: map[uint64]bpf.Account{},
-		ends: newEnds(o.OpenTimeout), seen: newSightings(),
+		ends: newEnds(o.OpenTimeout), seen: newSightings(), waiting: newWaiting(), waits: make(chan struct{}, 1),
 	}
-	c.stats.Gaps = map[string]uint64{}
+	c.stats.Gaps, c.stats.Unresolved = map[string]uint64{}, map[string]uint64{}
 	c.defaults()
 	c.complaints = newComplaints(c.log)
 	var err error

@@ -32,6 +32,11 @@ type CoreStats struct {
 	Partial          uint64 `json:"partial"`
 	WithoutPlacement uint64 `json:"without_placement"`
 	Held             uint64 `json:"held"`
+	// Waited accesses were kept back for a moment, until the API server would have
+	// told of a pod of theirs. Unresolved ones were told without what it says of the
+	// token's pod, or without a part of that, by reason.
+	Waited     uint64            `json:"waited"`
+	Unresolved map[string]uint64 `json:"unresolved"`
 	// OpenFiles is how many opens' ends are waited for at the moment. Ends were
 	// told, EndsUnseen given up; EndsUnmatched came for an open that was given
 	// up, or told by an earlier agent.
@@ -76,7 +81,7 @@ func (c *Core) Stats() (CoreStats, error) {
 		}
 		s.Lost[LostRefused] = c.refused
 	}
-	s.Gaps = maps.Clone(c.stats.Gaps)
+	s.Gaps, s.Unresolved = maps.Clone(c.stats.Gaps), maps.Clone(c.stats.Unresolved)
 	return s, err
 }
 

@@ -33,13 +33,24 @@ func (c *Core) take(tell context.Context, e bpf.Event) {
 
 // deliver tells an event; c.out is held.
 func (c *Core) deliver(tell context.Context, e bpf.Event, counted bool) {
-	if e.Kind == bpf.KindClose {
+	x := attributed{event: e, counted: counted}
+	switch {
+	case e.Kind != bpf.KindClose:
+		x.access = c.attribute(e)
+		x.access.Ongoing = e.Handle != 0
+		if !c.wait(tell, x) {
+			c.pass(tell, x)
+		}
+	case c.waiting.queues[e.Placement] == nil || !c.wait(tell, x): // its open may wait
 		c.ended(tell, e)
-		return
 	}
-	counted = counted && c.begin(e.Placement)
-	a := c.attribute(e)
-	a.Ongoing = e.Handle != 0
+}
+
+// pass tells an access, with what is known of its pods by now; c.out is held.
+func (c *Core) pass(tell context.Context, x attributed) {
+	e, a := x.event, x.access
+	counted := x.counted && c.begin(e.Placement)
+	c.enrich(&a)
 	if counted && c.book.Told(e) { // by an agent that was killed right after it
 		c.book.Again(e, a)
 		c.await(tell, e, a)
@@ -97,6 +108,9 @@ func (c *Core) give(tell context.Context, a beesting.Access) error {
 		c.stats.SinkErrors++
 		return err
 	}
+	if why := unresolved(a.Placement); why != "" {
+		c.stats.Unresolved[string(why)]++
+	}
 	c.stats.Delivered++
 	c.stats.Coalesced += a.Count - 1
 	return nil
@@ -129,6 +143,7 @@ func (t teller) Tell(s account.Summary) bool {
 	if p, ok := t.table.find(a.Placement.ID); ok {
 		a.Placement = p // it may have been told before it was armed
 	}
+	t.enrich(&a)
 	return t.give(t.ctx, a) == nil
 }
 
@@ -138,6 +153,7 @@ func (t teller) Lose(l account.Loss) bool {
 	if !ok {
 		p.ID = beesting.PlacementID(l.Placement)
 	}
+	p.Container = t.withWorkload(p.Container)
 	g := beesting.Gap{
 		Placement: p, Kind: beesting.AccessKind(l.Kind.String()), Count: l.Count,
 		From: t.now.at(l.From), To: t.now.at(l.To), Cause: l.Cause,

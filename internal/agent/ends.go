@@ -107,6 +107,7 @@ func (c *Core) finish(tell context.Context, unseen []beesting.Access) {
 
 func (c *Core) tellEnd(tell context.Context, a beesting.Access) {
 	a.Ongoing = false
+	c.enrich(&a)
 	err := c.sink.End(tell, a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,6 +139,7 @@ func (c *Core) expire(tell context.Context) {
 func (c *Core) EndOpens() {
 	c.out.Lock()
 	defer c.out.Unlock()
+	c.letAllGo(context.Background())
 	c.finish(context.Background(), c.ends.expired(1<<63-1))
 }
 
@@ -146,6 +148,8 @@ func (c *Core) closeOff(tell context.Context) {
 	c.out.Lock()
 	defer c.out.Unlock()
 	c.releaseAll(tell)
+	c.waiting.on = false
+	c.letAllGo(tell)
 	c.finish(tell, c.ends.expired(1<<63-1))
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,6 +15,7 @@ func (c *Core) Flush(ctx context.Context) error {
 	if err := c.Sync(ctx); err != nil {
 		return err
 	}
+	c.hurry(context.WithoutCancel(ctx))
 	if any {
 		c.settleEarly(context.WithoutCancel(ctx), snap)
 	}

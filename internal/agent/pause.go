@@ -69,7 +69,10 @@ func (c *Core) rest(ending <-chan struct{}) {
 	if p == nil {
 		return
 	}
-	p.once.Do(func() { close(p.begun) })
+	p.once.Do(func() {
+		c.hurry(context.Background())
+		close(p.begun)
+	})
 	select {
 	case <-p.over:
 	case <-ending:

@@ -36,6 +36,8 @@ func (c *Core) run(ctx, tell context.Context) error {
 	defer books.Wait()
 	defer stop()
 	books.Go(func() { c.keepBooks(work, tell) })
+	books.Go(func() { c.keepWaiting(work, tell) })
+	c.setWaiting(tell, true)
 
 	r := reading{done: make(chan error, 1), late: make(chan struct{}), ending: make(chan struct{})}
 	go func() { r.done <- c.read(tell, r) }()
@@ -45,6 +47,7 @@ func (c *Core) run(ctx, tell context.Context) error {
 	case <-ctx.Done():
 	}
 	books.Wait()
+	c.setWaiting(tell, false) // nobody is left to let it go
 	if c.Paused() {
 		close(r.ending)
 		return c.drainEvents(r) // at rest it has nothing to drain, and just ends
