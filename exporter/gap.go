@@ -17,7 +17,7 @@ const GapEventName = "honeytoken.gap"
 
 // gapTable describes a gap: the rows that accesses have for what is known of
 // it, and its own. The resource is the token's place, as for an access.
-var gapTable = slices.Concat(gapIdentityRows, tokenRows, kindRows, pathRows, gapRows, invalidRows)
+var gapTable = slices.Concat(gapIdentityRows, tokenRows, kindRows, pathRows, gapRows, workloadRows, invalidRows)
 
 var gapIdentityRows = []row{
 	{"honeytoken.event", onLog,

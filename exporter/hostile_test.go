@@ -18,7 +18,14 @@ func hostile() beesting.Access {
 	c := a.Placement.Container
 	c.Name, c.ImageName, c.ImageTags, c.Runtime = bad, bad, []string{bad}, bad
 	c.Pod.Name, c.Pod.Namespace, c.Pod.UID = bad, bad, bad
-	c.Pod.Annotations = map[string]string{annotationServiceName: bad}
+	c.Pod.Annotations = map[string]string{beesting.AnnotationServiceName: bad}
+	c.Pod.Labels = map[string]string{"team": bad}
+	owner := beesting.Owner{Group: bad, Kind: bad, Name: bad, UID: bad}
+	c.Pod.Workload = &beesting.Workload{
+		Owners: []beesting.Owner{owner, owner}, Labels: map[string]string{"team": bad}, Annotations: map[string]string{"example.com/contact": bad},
+		NodeUID: bad, ClusterUID: bad, Unresolved: beesting.Unresolved(bad),
+	}
+	a.ActorContainer.Pod.Workload = c.Pod.Workload
 	a.ActorContainer.Name, a.ActorContainer.ImageName = bad, bad
 	a.Partial = []string{bad}
 	a.Detail, a.ErrorType, a.Process.WorkingDirectory = bad, bad, bad

@@ -43,6 +43,9 @@ type MappingOptions struct {
 	// Version is that of the instrumentation scope. If empty, the module's
 	// version in the build information of the running binary is used.
 	Version string
+	// PodLabels and PodAnnotations are the keys of those that are told of the
+	// token's pod; of the first 32 and 16.
+	PodLabels, PodAnnotations []string
 	// Getenv reads OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME; nil means
 	// that neither is set.
 	Getenv func(string) string
@@ -54,6 +57,7 @@ type Mapping struct {
 	node    Node
 	args    ArgsMode
 	version string
+	place   []row                // of the resource
 	given   []attribute.KeyValue // from OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME
 }
 
@@ -63,7 +67,10 @@ func NewMapping(o MappingOptions) (*Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mapping{node: o.Node, args: args, version: o.Version}
+	m := &Mapping{
+		node: o.Node, args: args, version: o.Version,
+		place: slices.Concat(resourceTable, podRows(o.PodLabels, o.PodAnnotations)),
+	}
 	if m.version == "" {
 		m.version = moduleVersion()
 	}
@@ -189,7 +196,7 @@ func spanName(kind beesting.AccessKind) string {
 // resource is what the table says of the place, on top of what the
 // environment gave: facts win over settings, as in the SDK's own merge.
 func (m *Mapping) resource(f *facts) []attribute.KeyValue {
-	attrs := f.apply(resourceTable, onResource)
+	attrs := f.apply(m.place, onResource)
 	set := attribute.NewSet(append(slices.Clone(m.given), attrs...)...)
 	attrs = set.ToSlice()
 	if !set.HasValue(semconv.ServiceNameKey) {

@@ -49,7 +49,7 @@ func TestTableNames(t *testing.T) {
 // Every row is emitted by some sample, and always with one type.
 func TestTableIsUsed(t *testing.T) {
 	types := map[attribute.Key]attribute.Type{}
-	for _, a := range samples() {
+	for _, a := range slices.AppendSeq(ownedAccesses(), maps.Values(samples())) {
 		r := sampleMapping(t).record(&a)
 		for _, kv := range slices.Concat(r.resource, r.log, r.span) {
 			if was, ok := types[kv.Key]; ok && was != kv.Value.Type() {
@@ -63,7 +63,10 @@ func TestTableIsUsed(t *testing.T) {
 			t.Errorf("no sample has %s", r.key)
 		}
 	}
-	given := map[attribute.Key]bool{"k8s.cluster.name": true, "deployment.environment.name": true}
+	given := map[attribute.Key]bool{
+		"k8s.cluster.name": true, "deployment.environment.name": true,
+		"k8s.pod.label.team": true, "k8s.pod.annotation.example.com/contact": true, // as asked for
+	}
 	for key := range types {
 		if !given[key] && !slices.ContainsFunc(ours(), func(r row) bool { return r.key == key }) {
 			t.Errorf("%s is emitted and not in the table", key)
@@ -141,9 +144,14 @@ func TestServiceName(t *testing.T) {
 		env       []string
 		want      string
 	}{
-		{"annotation first", &beesting.Container{Name: "c", Pod: beesting.Pod{Annotations: map[string]string{annotationServiceName: "a"}, Labels: map[string]string{labelInstance: "i", labelName: "n"}}}, given, "a"},
-		{"instance", &beesting.Container{Name: "c", Pod: beesting.Pod{Labels: map[string]string{labelInstance: "i", labelName: "n"}}}, given, "i"},
-		{"name", &beesting.Container{Name: "c", Pod: beesting.Pod{Labels: map[string]string{labelName: "n"}}}, given, "n"},
+		{"annotation first", &beesting.Container{Name: "c", Pod: beesting.Pod{Annotations: map[string]string{beesting.AnnotationServiceName: "a"}, Labels: map[string]string{beesting.LabelInstance: "i", beesting.LabelName: "n"}}}, given, "a"},
+		{"instance", &beesting.Container{Name: "c", Pod: beesting.Pod{Labels: map[string]string{beesting.LabelInstance: "i", beesting.LabelName: "n"}}}, given, "i"},
+		{"name", &beesting.Container{Name: "c", Pod: beesting.Pod{Labels: map[string]string{beesting.LabelName: "n"}}}, given, "n"},
+		{"workload", &beesting.Container{Name: "c", Pod: beesting.Pod{Name: "w-5f7-x", Workload: &beesting.Workload{Owners: []beesting.Owner{{Group: "apps", Kind: "ReplicaSet", Name: "w-5f7"}, {Group: "apps", Kind: "Deployment", Name: "w"}}}}}, given, "w"},
+		{"rollout", &beesting.Container{Name: "c", Pod: beesting.Pod{Name: "w-5f7-x", Workload: &beesting.Workload{Owners: []beesting.Owner{{Group: "apps", Kind: "ReplicaSet", Name: "w-5f7"}, {Group: "argoproj.io", Kind: "Rollout", Name: "r"}}}}}, given, "r"},
+		{"bare pod", &beesting.Container{Name: "c", Pod: beesting.Pod{Name: "p", Workload: &beesting.Workload{}}}, given, "p"},
+		{"workload not known", &beesting.Container{Name: "c", Pod: beesting.Pod{Name: "w-5f7-x", Workload: &beesting.Workload{Unresolved: "away", Owners: []beesting.Owner{{Group: "apps", Kind: "ReplicaSet", Name: "w-5f7"}}}}}, given, "c"},
+		{"label as it is now", &beesting.Container{Name: "c", Pod: beesting.Pod{Labels: map[string]string{beesting.LabelName: "old"}, Workload: &beesting.Workload{Labels: map[string]string{beesting.LabelName: "new"}}}}, given, "new"},
 		{"container", &beesting.Container{Name: "c", Pod: beesting.Pod{Name: "c-5f7-x"}}, given, "c"},
 		{"host, variable", nil, given, "from-env"},
 		{"host, attribute", nil, given[2:], "from-attributes"},

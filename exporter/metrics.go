@@ -39,6 +39,9 @@ type NodeState struct {
 	// UnwatchedSeconds is the time before this start, at most, in which tokens
 	// were planted and not watched.
 	UnwatchedSeconds float64
+	// Unresolved are the accesses that were told without what the API server says
+	// of the token's pod, or a part of it, by reason.
+	Unresolved map[string]uint64
 	// ConfigReloads are the attempts to read the configuration again since the
 	// start, by outcome: "applied", "unchanged" or "refused". None where somebody
 	// else reads it.

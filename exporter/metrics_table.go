@@ -49,6 +49,7 @@ const (
 
 	keyReloadOutcome attribute.Key = "honeytoken.config.outcome"
 	keyNRIRequest    attribute.Key = "honeytoken.nri.request"
+	keyUnresolved    attribute.Key = "honeytoken.k8s.unresolved"
 )
 
 // lossDecode is the cause of events that reached the agent and made no sense.
@@ -165,6 +166,13 @@ var metricTable = []metricRow{
 		name: "honeytoken.watch.gap", instrument: upDownCounter, unit: "s", fractional: true,
 		says:   "Time before this start in which tokens were planted and, at most, nobody watched them",
 		points: func(r *reading) []point { return []point{{f: r.state.UnwatchedSeconds}} },
+	},
+	{
+		name: "honeytoken.workload.unresolved", instrument: counter, unit: "{access}",
+		says: "Accesses told without what the API server says of the token's pod, or without a part of it",
+		attributes: []metricAttribute{{keyUnresolved,
+			"the reason, as in the log record: `away`, `forbidden`, `absent` or `late`"}},
+		points: func(r *reading) []point { return pointsByWord(keyUnresolved, r.state.Unresolved) },
 	},
 	{
 		name: "honeytoken.config.reloads", instrument: counter, unit: "{reload}",

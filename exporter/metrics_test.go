@@ -31,6 +31,7 @@ func sampleState() NodeState {
 			"create_container": {Bounds: []float64{0.001, 0.005}, Buckets: []uint64{5, 1, 0}, Seconds: 0.004},
 			"start_container":  {Bounds: []float64{0.001, 0.005}, Buckets: []uint64{4, 0, 2}, Seconds: 0.25},
 		},
+		Unresolved:    map[string]uint64{"away": 4, "late": 0},
 		ConfigReloads: map[string]uint64{"applied": 3, "unchanged": 0, "refused": 1},
 		Delivery: map[string]SignalStats{
 			"logs":   {Queued: 5, Dropped: map[string]uint64{"http_400": 1, "journal_full": 2}},

@@ -34,6 +34,7 @@ func TestTelemetryReference(t *testing.T) {
 		"file":     attributeTable(t, slices.Concat(pathRows, fileRows), true),
 		"process":  attributeTable(t, slices.Concat(processRows, taskRows), true),
 		"actor":    attributeTable(t, actorRows, true),
+		"workload": attributeTable(t, workloadRows, true),
 		"marks":    attributeTable(t, slices.Concat(markRows, invalidRows), true),
 		"severity": severityReference(),
 		"flags":    flagReference(),
@@ -82,6 +83,9 @@ func attributeTable(t *testing.T, rows []row, withSignals bool) string {
 		for _, kv := range slices.Concat(r.resource, r.log, r.span) {
 			examples[kv.Key] = kv.Value
 		}
+	}
+	for _, a := range ownedAccesses() {
+		take(sampleMapping(t).record(&a))
 	}
 	for _, name := range []string{"symlink", "container-exec", "host-read", "outsider-write", "workload-read"} { // the last has precedence
 		a := all[name]

@@ -73,7 +73,15 @@ func sampleContainer() *beesting.Container {
 			ID: "sandbox", Name: "shop-6d4cf56db6-x7k2p", Namespace: "web",
 			UID:         "1b6e2f0c-6f5e-4a59-9d0a-1a5b3c2d4e5f",
 			Labels:      map[string]string{"app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": "shop-eu"},
-			Annotations: map[string]string{"example.com/note": "not told"},
+			Annotations: map[string]string{"example.com/note": "not told", "example.com/contact": "shop@example.com"},
+			Workload: &beesting.Workload{
+				StartTime: at.Add(-2 * time.Hour), NodeUID: "0c5d3f0e-2f57-4c6b-9a51-7f1f2d3c4b5a", ClusterUID: "218fc5a9-a5f1-4b54-aa05-46717d0ab26d",
+				Owners: []beesting.Owner{
+					{Group: "apps", Kind: "ReplicaSet", Name: "shop-6d4cf56db6", UID: "rs"},
+					{Group: "apps", Kind: "Deployment", Name: "shop", UID: "deployment"},
+				},
+				Labels: map[string]string{"team": "checkout", "app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": "shop-eu"},
+			},
 		},
 		CgroupPath: "/kubepods/pod1b6e2f0c/3f4e",
 	}
@@ -89,7 +97,9 @@ func outsiderAccess() beesting.Access {
 	a.File.Flags = 0o1 | flagTruncate | flagCreate | 0o2000
 	a.ActorContainer = &beesting.Container{
 		ID: "aaaa5d6c7b8a99887766554433221100ffeeddccbbaa99887766554433221100", Name: "debug", ImageName: "docker.io/library/alpine",
-		Pod: beesting.Pod{Name: "node-debugger-k9x", Namespace: "default", UID: "77aa2f0c-6f5e-4a59-9d0a-1a5b3c2d4e5f"},
+		Pod: beesting.Pod{Name: "node-debugger-k9x", Namespace: "default", UID: "77aa2f0c-6f5e-4a59-9d0a-1a5b3c2d4e5f", Workload: &beesting.Workload{
+			Owners: []beesting.Owner{{Group: "batch", Kind: "Job", Name: "node-debugger", UID: "job"}}, Unresolved: beesting.UnresolvedForbidden,
+		}},
 	}
 	a.Process.UID, a.Process.EUID, a.Process.GID, a.Process.EGID = 1000, 0, 1000, 0
 	a.Process.LoginUID, a.Process.AuditSession = 1000, 12
@@ -170,11 +180,25 @@ func samples() map[string]beesting.Access {
 	}
 }
 
+// ownedAccesses are accesses between pods of each kind of owner, and of one that the
+// conventions have no attribute for.
+func ownedAccesses() []beesting.Access {
+	var all []beesting.Access
+	for _, k := range append(slices.Clone(ownerKindRows), ownerKind{group: "argoproj.io", kind: "Rollout"}) {
+		a := outsiderAccess()
+		w := &beesting.Workload{Owners: []beesting.Owner{{Group: k.group, Kind: k.kind, Name: "canary"}}, Unresolved: beesting.UnresolvedAway}
+		a.Placement.Container.Pod.Workload, a.ActorContainer.Pod.Workload = w, w
+		all = append(all, a)
+	}
+	return all
+}
+
 // sampleMapping is the mapping of the golden files.
 func sampleMapping(t testing.TB) *Mapping {
 	t.Helper()
 	return mustMapping(t, MappingOptions{
-		Node:    Node{Name: "worker-1", HostName: "worker-1.example.com", HostID: "fdbf79e8af94cb7f9e8df36789187052"},
+		Node:      Node{Name: "worker-1", HostName: "worker-1.example.com", HostID: "fdbf79e8af94cb7f9e8df36789187052"},
+		PodLabels: []string{"team"}, PodAnnotations: []string{"example.com/contact"},
 		Version: "v0.1.0-golden",
 		Getenv:  envOf("OTEL_RESOURCE_ATTRIBUTES", "k8s.cluster.name=prod,deployment.environment.name=eu%2Dwest"),
 	})

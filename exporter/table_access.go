@@ -19,7 +19,7 @@ import (
 // honeytoken.*, never inside a namespace of OpenTelemetry's.
 var accessTable = slices.Concat(
 	identityRows, tokenRows, kindRows, touchRows, endRows, pathRows, fileRows,
-	processRows, taskRows, actorRows, markRows, invalidRows,
+	processRows, taskRows, actorRows, workloadRows, markRows, invalidRows,
 )
 
 var identityRows = []row{

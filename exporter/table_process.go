@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"path"
+	"slices"
 	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -113,7 +114,9 @@ func executableName(p *beesting.Process) string {
 
 // actorRows says where the acting process runs when that isn't the token's own
 // container; the resource stays the token's.
-var actorRows = []row{
+var actorRows = slices.Concat(actorPlaceRows, actorWorkloadRows)
+
+var actorPlaceRows = []row{
 	{"honeytoken.actor.class", onBoth,
 		"`workload` (a process of the token's own container), `other_container`, `host` (outside of every known container), `runtime` or `kubelet` (it runs the binary of the container runtime or of the kubelet, told by the file, not by its name), `agent`, or `allowed` (exempted in the configuration; reported only if that says so)",
 		func(f *facts) attribute.Value { return text(string(f.access.Actor)) }},

@@ -1,6 +1,8 @@
 package exporter
 
 import (
+	"slices"
+
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
@@ -9,7 +11,9 @@ import (
 
 // resourceTable describes the place where the token is planted. It never says
 // anything of who touched it.
-var resourceTable = []row{
+var resourceTable = slices.Concat(placeRows, clusterRows)
+
+var placeRows = []row{
 	{semconv.ServiceNameKey, onResource,
 		"the service whose container holds the token; see [Service name](#service-name)",
 		func(f *facts) attribute.Value { return text(serviceName(f.access.Placement.Container)) }},
@@ -80,26 +84,23 @@ func inPod(value func(*beesting.Pod) attribute.Value) func(*facts) attribute.Val
 	return inContainer(func(c *beesting.Container) attribute.Value { return value(&c.Pod) })
 }
 
-// The sources of a service name, in order. The annotation and the two labels
-// are those of the conventions' page on Kubernetes attributes, which the
-// OpenTelemetry operator follows. Next there would be the workload's name and
-// then the pod's. The owner isn't known here, and a pod's name as the service
-// would make a new service of every replica and restart, so the container's
-// name stands in: for most workloads the same word as the workload's name.
-const (
-	annotationServiceName = "resource.opentelemetry.io/service.name"
-	labelInstance         = "app.kubernetes.io/instance"
-	labelName             = "app.kubernetes.io/name"
-)
-
+// serviceName follows the conventions' page on Kubernetes attributes
+// (docs/non-normative/k8s-attributes.md of the semantic conventions), as the
+// OpenTelemetry operator does: the annotation, the two labels, the workload, the pod.
+// Two things are otherwise here. The topmost owner stands for "Deployment, ReplicaSet,
+// StatefulSet …", since the conventions would give a Rollout's ReplicaSet, a new name
+// with each roll-out. And where the owner isn't known, a pod's name would make a new
+// service of every replica, so the container's name stands in: for most workloads the
+// same word as the workload's name.
 func serviceName(c *beesting.Container) string {
 	if c == nil {
 		return ""
 	}
 	for _, name := range []string{
-		c.Pod.Annotations[annotationServiceName],
-		c.Pod.Labels[labelInstance],
-		c.Pod.Labels[labelName],
+		podAnnotation(&c.Pod, beesting.AnnotationServiceName),
+		podLabel(&c.Pod, beesting.LabelInstance),
+		podLabel(&c.Pod, beesting.LabelName),
+		workloadName(&c.Pod),
 		c.Name,
 	} {
 		if name != "" {
@@ -107,6 +108,20 @@ func serviceName(c *beesting.Container) string {
 		}
 	}
 	return ""
+}
+
+// workloadName is the name of the pod's topmost owner, or the pod's if it has none;
+// empty where that isn't known.
+func workloadName(p *beesting.Pod) string {
+	w := p.Workload
+	switch {
+	case w == nil || w.Unresolved != "":
+		return ""
+	case len(w.Owners) == 0:
+		return p.Name
+	default:
+		return w.Owners[len(w.Owners)-1].Name
+	}
 }
 
 // repoDigests gives the form of the conventions and of CRI: repository@digest.

@@ -193,7 +193,7 @@ func FuzzOutputs(f *testing.F) {
 		a := outsiderAccess()
 		a.Process.Executable, a.Process.Comm, a.Process.Args = s1, s2, []string{s3, s1, s2}
 		a.Placement.Token.Path = "/" + s2
-		a.Placement.Container.Pod.Labels = map[string]string{labelName: s3}
+		a.Placement.Container.Pod.Labels = map[string]string{beesting.LabelName: s3}
 		a.ActorContainer.Name = s1
 		a.Detail, a.ErrorType, a.Process.WorkingDirectory = s1, s2, s3
 		a.Process.Ancestors = []beesting.Ancestor{{PID: 1, Comm: s1}, {PID: 2, Comm: s3}}

@@ -116,7 +116,7 @@ func NewCore(o CoreOptions) (*Core, error) {
 		book:  account.New(maxKeys), dirty: map[uint64]struct{}{}, leaving: map[uint64]*departure{}, owed: map[uint64]bpf.Account{},
 		ends: newEnds(o.OpenTimeout), seen: newSightings(), waiting: newWaiting(), waits: make(chan struct{}, 1),
 	}
-	c.stats.Gaps, c.stats.Unresolved = map[string]uint64{}, map[string]uint64{}
+	c.stats.Gaps = map[string]uint64{}
 	c.defaults()
 	c.complaints = newComplaints(c.log)
 	var err error

@@ -109,6 +109,9 @@ func (c *Core) give(tell context.Context, a beesting.Access) error {
 		return err
 	}
 	if why := unresolved(a.Placement); why != "" {
+		if c.stats.Unresolved == nil {
+			c.stats.Unresolved = map[string]uint64{}
+		}
 		c.stats.Unresolved[string(why)]++
 	}
 	c.stats.Delivered++
