@@ -34,6 +34,8 @@ type Config struct {
 	FilesDir string       `mapstructure:"files_dir"`
 	NRI      NRIConfig    `mapstructure:"nri"`
 	Sensor   SensorConfig `mapstructure:"sensor"`
+	// Kubernetes says whether and how the API server is asked for workloads.
+	Kubernetes KubernetesConfig `mapstructure:"kubernetes"`
 	// CommandArgs is "redacted", "full" or "off".
 	CommandArgs string        `mapstructure:"command_args"`
 	Journal     JournalConfig `mapstructure:"journal"`
@@ -184,6 +186,19 @@ type ExemptConfig struct {
 	_ struct{}
 }
 
+// KubernetesConfig says whether and how the API server is asked for workloads.
+type KubernetesConfig struct {
+	// Enabled is "auto", "on" or "off".
+	Enabled string `mapstructure:"enabled"`
+	// Kubeconfig is absolute; empty for the pod's service account.
+	Kubeconfig  string        `mapstructure:"kubeconfig"`
+	Labels      []string      `mapstructure:"labels"`
+	Annotations []string      `mapstructure:"annotations"`
+	WaitForPod  time.Duration `mapstructure:"wait_for_pod"`
+
+	_ struct{}
+}
+
 // JournalConfig says how much of what was seen the node keeps.
 type JournalConfig struct {
 	MaxBytes int           `mapstructure:"max_bytes"` // 0 for no journal
@@ -216,6 +231,7 @@ func createDefaultConfig() component.Config {
 			Mode: d.Sensor.Mode, Tier: d.Sensor.Tier, Pin: d.Sensor.Pin, RingBytes: Size(d.Sensor.RingBytes), MaxWatches: d.Sensor.MaxWatches,
 			OpenTimeout: d.Sensor.OpenTimeout, RepeatInterval: d.Sensor.RepeatInterval,
 		},
+		Kubernetes:      KubernetesConfig{Enabled: d.Kubernetes.Enabled, WaitForPod: d.Kubernetes.WaitForPod},
 		CommandArgs:     d.CommandArgs,
 		Journal:         JournalConfig{MaxBytes: d.Journal.MaxBytes, MaxAge: d.Journal.MaxAge},
 		QueueSize:       exporter.DefaultQueue,

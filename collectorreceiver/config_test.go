@@ -57,6 +57,7 @@ func defaults() *Config {
 			Mode: "auto", Tier: "default", Pin: "/sys/fs/bpf/beesting", RingBytes: 32 << 20, MaxWatches: 16384,
 			OpenTimeout: time.Minute, RepeatInterval: time.Second,
 		},
+		Kubernetes:      KubernetesConfig{Enabled: "auto", WaitForPod: 250 * time.Millisecond},
 		CommandArgs:     "redacted",
 		Journal:         JournalConfig{MaxBytes: 256 << 20, MaxAge: 168 * time.Hour},
 		QueueSize:       16384,
@@ -99,6 +100,9 @@ func everything() *Config {
 			Exempt: ExemptConfig{
 				Binaries: []string{"/usr/bin/restic", "/usr/bin/../bin/rsync"}, Cgroups: []string{"/backup.slice/"}, Report: true,
 			},
+		},
+		Kubernetes: KubernetesConfig{
+			Enabled: "on", Kubeconfig: "/etc/kube/config", Labels: []string{"team"}, Annotations: []string{"example.com/contact"},
 		},
 		CommandArgs: "off", QueueSize: 1, MetricsInterval: time.Second,
 		Journal: JournalConfig{MaxBytes: 8 << 20, MaxAge: 24 * time.Hour},
@@ -205,6 +209,9 @@ func TestResolve(t *testing.T) {
 			Exempt: config.Exempt{
 				Binaries: []string{"/usr/bin/restic", "/usr/bin/rsync"}, Cgroups: []string{"/backup.slice"}, Report: true,
 			},
+		},
+		Kubernetes: config.Kubernetes{
+			Enabled: "on", Kubeconfig: "/etc/kube/config", Labels: []string{"team"}, Annotations: []string{"example.com/contact"},
 		},
 		CommandArgs: "off",
 		Journal:     config.Journal{MaxBytes: 8 << 20, MaxAge: 24 * time.Hour},

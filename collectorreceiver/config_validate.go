@@ -3,6 +3,7 @@ package collectorreceiver
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -72,6 +73,7 @@ func (c *Config) translate() (config.Config, error) {
 			PluginIndex: c.NRI.PluginIndex,
 		},
 		Sensor:      c.Sensor.translate(&m),
+		Kubernetes:  c.Kubernetes.translate(&m),
 		CommandArgs: c.CommandArgs,
 		Journal: config.Journal{
 			MaxBytes: c.Journal.MaxBytes,
@@ -203,6 +205,35 @@ func (c *SensorConfig) translate(m *mistakes) config.Sensor {
 			Report:   c.Exempt.Report,
 		},
 	}
+}
+
+func (c *KubernetesConfig) translate(m *mistakes) config.Kubernetes {
+	m.add("kubernetes.enabled", config.CheckOneOf(c.Enabled, config.KubernetesModes()))
+	out := config.Kubernetes{
+		Enabled:     c.Enabled,
+		Labels:      podKeys(m, "kubernetes.labels", c.Labels, config.MaxPodLabels, config.CheckLabelKey),
+		Annotations: podKeys(m, "kubernetes.annotations", c.Annotations, config.MaxPodAnnotations, config.CheckAnnotationKey),
+		WaitForPod:  duration(m, "kubernetes.wait_for_pod", c.WaitForPod, 0, config.MaxWaitForPod),
+	}
+	if c.Kubeconfig != "" {
+		out.Kubeconfig = read(m, "kubernetes.kubeconfig", c.Kubeconfig, config.CleanAbsolute)
+	}
+	return out
+}
+
+// podKeys reads the keys of labels or annotations, none of them twice.
+func podKeys(m *mistakes, key string, keys []string, most int, rule func(string) error) []string {
+	m.add(key, config.CheckPodKeys(len(keys), most))
+	var out []string
+	for i, s := range keys[:min(len(keys), most)] {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		m.add(at, rule(s))
+		if first := slices.Index(keys, s); first < i {
+			m.add(at, fmt.Errorf("%.60q is already listed, as number %d", s, first))
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // exempt reads paths, none of them twice.

@@ -211,8 +211,9 @@ type pipelines struct {
 	err    error
 	calls  int
 	logs   []string
-	stands []int          // for so many touches each
-	gaps   map[string]int // touches that are missing, by cause
+	places []map[string]any // the resources of logs
+	stands []int            // for so many touches each
+	gaps   map[string]int   // touches that are missing, by cause
 	traces []string
 	points []pmetric.Metrics
 }
@@ -242,6 +243,7 @@ func (p *pipelines) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 				continue
 			}
 			v, _ := r.Attributes().Get("process.command_args")
+			p.places = append(p.places, rl.Resource().Attributes().AsRaw())
 			p.logs = append(p.logs, v.Slice().At(v.Slice().Len()-1).Str())
 			n, _ := r.Attributes().Get("honeytoken.access.count")
 			p.stands = append(p.stands, int(n.Int()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer"
@@ -13,6 +14,7 @@ import (
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/config"
+	"github.com/beesting-otel/beesting/internal/kube"
 	"github.com/beesting-otel/beesting/internal/proc"
 )
 
@@ -28,6 +30,7 @@ type node struct {
 	engine    *engine
 	mapping   *exporter.Mapping
 	agent     *agent.Agent
+	cluster   *kube.Cluster // nil where the API server isn't asked
 	telemetry *metadata.TelemetryBuilder
 	host      *host
 	obs       *receiverhelper.ObsReport
@@ -56,6 +59,9 @@ func newNode(h *host, g *group, c config.Config, e *engine) (_ *node, err error)
 	if n.mapping, err = newMapping(c); err != nil {
 		return nil, err
 	}
+	if n.cluster, err = n.openCluster(); err != nil {
+		return nil, err
+	}
 	n.obs, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: g.id, ReceiverCreateSettings: g.set})
 	if err != nil {
 		return nil, fmt.Errorf("receiver telemetry: %w", err)
@@ -79,6 +85,11 @@ func newNode(h *host, g *group, c config.Config, e *engine) (_ *node, err error)
 		return nil, errors.Join(err, n.agent.Close())
 	}
 	n.drop(g)
+	if n.cluster != nil {
+		e.core.SetWorkloads(n.cluster, c.Kubernetes.WaitForPod)
+	} else {
+		e.core.SetWorkloads(nil, 0)
+	}
 	// Not Start's context, which ends when everything has been started.
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
@@ -92,12 +103,40 @@ func newMapping(c config.Config) (*exporter.Mapping, error) {
 	return exporter.NewMapping(exporter.MappingOptions{
 		Node: exporter.Node{Name: c.NodeName, HostName: host.HostName(), HostID: host.HostID()},
 		Args: exporter.ArgsMode(c.CommandArgs),
+
+		PodLabels: c.Kubernetes.Labels, PodAnnotations: c.Kubernetes.Annotations,
 	})
+}
+
+// openCluster opens what asks the API server. It ends with the node: the next one
+// finds out the same within a moment.
+func (n *node) openCluster() (*kube.Cluster, error) {
+	k, build := n.config.Kubernetes, n.group.set.BuildInfo
+	getenv := func(name string) string {
+		v, _ := n.host.env.LookupEnv(name)
+		return v
+	}
+	c, err := kube.OpenAs(k.Enabled, kube.Options{
+		Place: kube.Place{Kubeconfig: k.Kubeconfig, Getenv: getenv, ServiceAccount: kube.ServiceAccount},
+		Node:  n.config.NodeName, Labels: k.Labels, Annotations: k.Annotations, Log: n.engine.log.logger(),
+		UserAgent: build.Command + "/" + build.Version,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes: %w", err)
+	}
+	return c, nil
 }
 
 // run ends with the context, or when nothing can be seen any more.
 func (n *node) run(ctx context.Context) {
+	beside, stop := context.WithCancel(ctx)
+	var asks sync.WaitGroup
+	if n.cluster != nil {
+		asks.Go(func() { n.cluster.Run(beside) })
+	}
 	n.err = n.agent.Run(ctx)
+	stop()
+	asks.Wait()
 	broken := ctx.Err() == nil
 	close(n.ran)
 	if broken {

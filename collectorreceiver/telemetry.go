@@ -33,7 +33,7 @@ func (n *node) state() exporter.NodeState {
 		NRIConnected: s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
 		UnwatchedSeconds: s.UnwatchedSeconds, NRIDurations: durations,
 		Delivery: map[string]exporter.SignalStats{signalLogs: sent.Logs, signalTraces: sent.Spans},
-		Journal:  n.engine.out.journalStats(),
+		Journal:  n.engine.out.journalStats(), Unresolved: s.Events.Unresolved,
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/beesting-otel/beesting/internal/config"
 	"github.com/beesting-otel/beesting/internal/control"
 	"github.com/beesting-otel/beesting/internal/journal"
+	"github.com/beesting-otel/beesting/internal/kube"
 	"github.com/beesting-otel/beesting/internal/proc"
 	"github.com/beesting-otel/beesting/internal/reload"
 	"github.com/beesting-otel/beesting/internal/web"
@@ -98,6 +99,7 @@ type node struct {
 	outputs  outputs
 	journal  *journal.Journal // nil for none
 	agent    *agent.Agent
+	cluster  *kube.Cluster // nil where the API server isn't asked
 	reloader *reload.Reloader
 	pin      string // where programs stay; empty for nowhere
 	// warnings are told when the agent is up: an end before that is one line.
@@ -116,6 +118,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	}
 	n.pin = machine.PinPath()
 	mapping, err := exporter.NewMapping(exporter.MappingOptions{
+		PodLabels: n.config.Kubernetes.Labels, PodAnnotations: n.config.Kubernetes.Annotations,
 		Node: hostNode(n.config.NodeName), Args: exporter.ArgsMode(n.config.CommandArgs), Version: readVersion().Version, Getenv: n.app.getenv,
 	})
 	if err != nil {
@@ -128,6 +131,9 @@ func (n *node) run(ctx context.Context) (err error) {
 	// of the output; the other outputs go on.
 	signal.Ignore(syscall.SIGPIPE)
 
+	if n.cluster, err = n.app.cluster(n.config, n.log); err != nil {
+		return err
+	}
 	n.metrics = newMetrics(n.log)
 	if n.scrapes, err = n.metrics.prometheus(mapping); err != nil {
 		return err
@@ -184,6 +190,9 @@ func (n *node) runAgent(ctx context.Context, socket *control.Socket) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, core.Close()) }()
+	if n.cluster != nil {
+		core.SetWorkloads(n.cluster, n.config.Kubernetes.WaitForPod)
+	}
 	n.agent, err = agent.New(core, agent.Options{
 		StateDir: n.config.StateDir, FilesDir: n.config.FilesDir, Select: n.config.Policy().Selector(n.log), Log: n.log,
 		UseHooks: agent.WantHooks(n.config.Tokens), CostlyContent: agent.WantCostlyContent(n.config.Tokens),
@@ -249,6 +258,9 @@ func (n *node) serve(ctx context.Context, socket *control.Socket) error {
 		}
 	})
 	wg.Go(func() { n.reloader.Run(ctx, n.hangup) })
+	if n.cluster != nil {
+		wg.Go(func() { n.cluster.Run(ctx) })
+	}
 	if n.config.HTTP.Address != "" {
 		wg.Go(func() { web.Serve(ctx, n.web()) })
 	}
@@ -266,8 +278,13 @@ func (n *node) serve(ctx context.Context, socket *control.Socket) error {
 const rootUID = 0
 
 func (n *node) status() nodeStatus {
-	return nodeStatus{
+	s := nodeStatus{
 		Version: readVersion().Version, Node: n.config.NodeName, PID: os.Getpid(), Pin: n.pin,
 		Config: n.reloader.Status(), Status: n.agent.Status(), Outputs: n.outputs.stats(), Journal: n.journalStats(),
 	}
+	if n.cluster != nil {
+		k := n.cluster.Status()
+		s.Kubernetes = &k
+	}
+	return s
 }

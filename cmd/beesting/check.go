@@ -16,7 +16,7 @@ func (a *app) check() *cobra.Command {
 		Short: "Find out whether this machine can run the agent, and what to do if not",
 		Long: `Find out whether this machine can run the agent: kernel, BTF, LSM list,
 lockdown, privileges, pinning, each attach mode really tried, cgroups, audit, NRI
-socket, state directory. Every row that isn't "ok" says what to do. An attach
+socket, state directory, API server. Every row that isn't "ok" says what to do. An attach
 mode that works lists the kinds of access that it sees, and those that it can't
 see with the reason.
 
@@ -49,6 +49,7 @@ Exit code 0 when no row fails, 1 when one does.`,
 		}
 		m := a.machine(c, *proc, *sys)
 		m.Probe = func() []check.Attempt { return attempts(c.Sensor) }
+		m.APIServer = func() check.Row { return a.apiServerRow(cmd.Context(), c) }
 		r := m.All()
 		if *asJSON {
 			err = r.WriteJSON(a.stdout)

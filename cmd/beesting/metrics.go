@@ -69,6 +69,7 @@ func (m *metrics) state() (exporter.NodeState, bool) {
 		PlantFailures: make(map[string]uint64, len(s.Failures)),
 		NRIConnected:  s.Connected, NRIReconnects: s.Reconnects, NRIBlindSeconds: s.BlindSeconds,
 		UnwatchedSeconds: s.UnwatchedSeconds, ConfigReloads: m.from.reloads(), Journal: m.from.journal(),
+		Unresolved:   s.Events.Unresolved,
 		NRIDurations: make(map[string]exporter.Histogram, len(s.Durations)),
 	}
 	for request, h := range s.Durations {

@@ -19,6 +19,7 @@ import (
 	"github.com/beesting-otel/beesting/internal/agent"
 	"github.com/beesting-otel/beesting/internal/control"
 	"github.com/beesting-otel/beesting/internal/journal"
+	"github.com/beesting-otel/beesting/internal/kube"
 	"github.com/beesting-otel/beesting/internal/reload"
 )
 
@@ -27,8 +28,8 @@ func (a *app) status() *cobra.Command {
 		Use:   "status",
 		Short: "Ask the running agent how it fares",
 		Long: `Ask the running agent how it fares: attach mode, tier and the kinds of access that
-they see, the configuration in use, connection to the container runtime, placements, what could not be
-planted and why, accesses, losses.
+they see, the configuration in use, connection to the container runtime and to the
+API server, placements, what could not be planted and why, accesses, losses.
 
 TOUCHES are the kernel's counts. Each touch is REPORTED as an access, COALESCED
 into one (counted in a report of the same process touching on), or LOST, which is
@@ -89,7 +90,10 @@ type nodeStatus struct {
 	// Config says which configuration is in use.
 	Config reload.Status `json:"config"`
 	agent.Status
-	Outputs outputStats `json:"outputs"`
+	// Kubernetes says how the agent fares with the API server; left out where it
+	// isn't asked.
+	Kubernetes *kube.Status `json:"kubernetes,omitempty"`
+	Outputs    outputStats  `json:"outputs"`
 	// Journal is what the node keeps; left out without one.
 	Journal *journal.Stats `json:"journal,omitempty"`
 }
@@ -116,6 +120,7 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 	}
 	t.row("pinned", s.pinned())
 	t.row("runtime", s.runtime(now))
+	t.row("API server", apiServerText(s.Kubernetes, now))
 	if text := s.answers(); text != "" {
 		t.row("answers", text)
 	}
@@ -130,6 +135,9 @@ func (s nodeStatus) write(w io.Writer, now time.Time) error {
 	e := s.Events
 	t.row("accesses", fmt.Sprintf("%d reported for %d touches, %d incomplete, %d put off by an output without room",
 		e.Delivered, e.Delivered+e.Coalesced, e.Partial, e.Deferred))
+	if len(e.Unresolved) > 0 || e.Waited > 0 {
+		t.row("workloads", fmt.Sprintf("missing or in part: %s; %d accesses waited for them", countsText(e.Unresolved), e.Waited))
+	}
 	t.row("opens", fmt.Sprintf("%d not closed yet, %d closed, %d given up", e.OpenFiles, e.Ends, e.EndsUnseen))
 	t.row("touches lost", countsText(e.Gaps))
 	t.row("events lost", lossText(e))

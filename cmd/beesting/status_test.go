@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/beesting-otel/beesting"
 	"github.com/beesting-otel/beesting/exporter"
 	"github.com/beesting-otel/beesting/internal/agent"
+	"github.com/beesting-otel/beesting/internal/kube"
 	"github.com/beesting-otel/beesting/internal/reload"
 	"github.com/beesting-otel/beesting/internal/state"
 )
@@ -39,7 +41,11 @@ func fullStatus() nodeStatus {
 				Time: statusTime.Add(-3 * time.Second), Namespace: "shop", Pod: "db", ContainerName: "db",
 				Token: "aws", Reason: agent.ReasonMountPoint, Error: "read-only volume at /root",
 			}},
-			Events: agent.CoreStats{Delivered: 11, Coalesced: 2, Deferred: 4, Partial: 2, OpenFiles: 3, Ends: 8, EndsUnseen: 1, Gaps: map[string]uint64{"ring_full": 4, "restart": 0}, Lost: map[string]uint64{"ring_full": 1, "recursion": 0}, DecodeErrors: 1},
+			Events: agent.CoreStats{Delivered: 11, Coalesced: 2, Deferred: 4, Partial: 2, Waited: 6, Unresolved: map[string]uint64{"away": 2}, OpenFiles: 3, Ends: 8, EndsUnseen: 1, Gaps: map[string]uint64{"ring_full": 4, "restart": 0}, Lost: map[string]uint64{"ring_full": 1, "recursion": 0}, DecodeErrors: 1},
+		},
+		Kubernetes: &kube.Status{
+			State: kube.StateConnected, Since: statusTime.Add(-3 * time.Minute), Server: "https://10.0.0.1:443", Node: "node-1", Pods: 12,
+			Lookups: 5, Failed: map[beesting.Unresolved]uint64{beesting.UnresolvedForbidden: 2}, Missing: []string{"get jobs.batch"},
 		},
 		Outputs: outputStats{
 			JSON: &exporter.WriterStats{Written: 11},
@@ -77,12 +83,14 @@ in part        link (not across mounts)
 not seen       lock (no hook)
 pinned         at /sys/fs/bpf/beesting: tokens stay watched while no agent runs, as they did for 3.5 s before this start
 runtime        connected to containerd v2.4.2 for 2m, 1 reconnects, 1.2 s without
+API server     connected to https://10.0.0.1:443 for 3m, 12 pods on node-1, 5 look-ups of owners, 2 forbidden; missing rules: get jobs.batch
 answers        create_container 2, p50 80µs, p99 80µs; start_container 5, p50 250µs, p99 7.1ms
 untold         1 containers found by their cgroups, 3 cgroups are nobody's, 2 registrations for it, last look: too many\x1b
 containers     3, 1 with tokens, 1 lack some
 tokens         1 watched, state in /var/lib/beesting, unwatched for 4.2 s before this start
 records        NOT WRITTEN: no space left on device; 2 containers wait for 2m; 1 removed containers forgotten; a database that could not be used is kept as /var/lib/beesting/records.db.damaged
 accesses       11 reported for 13 touches, 2 incomplete, 4 put off by an output without room
+workloads      missing or in part: 2 away; 6 accesses waited for them
 opens          3 not closed yet, 8 closed, 1 given up
 touches lost   4 ring_full
 events lost    1 ring_full, 1 not understood

@@ -41,8 +41,8 @@ func (r Row) Err() error {
 	return fmt.Errorf("%s: %s: %s", r.Name, r.Detail, r.Advice)
 }
 
-// Machine is what is looked at. All fields but Mode, Pin, PinDefault and Probe
-// are needed.
+// Machine is what is looked at. All fields but Mode, Pin, PinDefault, Probe and
+// APIServer are needed.
 type Machine struct {
 	Proc, Sys string // where procfs and sysfs are mounted, "/proc" and "/sys"
 	OS, Arch  string // GOOS and GOARCH
@@ -58,6 +58,8 @@ type Machine struct {
 	// Probe tries every attach mode, in the order in which the sensor does; nil
 	// leaves that out.
 	Probe func() []Attempt
+	// APIServer asks whether workloads can be had; nil leaves that out.
+	APIServer func() Row
 }
 
 // Report is the outcome of all checks.
@@ -74,6 +76,9 @@ func (m Machine) All() Report {
 	rows := []Row{m.Platform(), m.Kernel(), m.BTF(), m.lsm(), m.lockdown(), m.Privileges(), m.Namespaces(), m.Pinning()}
 	rows = append(rows, m.attach()...)
 	rows = append(rows, m.cgroups(), m.audit(), m.NRI(), m.State(), m.Files())
+	if m.APIServer != nil {
+		rows = append(rows, m.APIServer())
+	}
 	r := Report{Status: OK, Rows: rows}
 	for _, row := range rows {
 		if row.Status == Fail || r.Status == OK {

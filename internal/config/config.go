@@ -43,6 +43,7 @@ type Config struct {
 	ControlSocket string
 	HTTP          HTTP
 	Sensor        Sensor
+	Kubernetes    Kubernetes
 	// CommandArgs is "redacted", "full" or "off".
 	CommandArgs string
 	Journal     Journal

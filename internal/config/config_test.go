@@ -58,6 +58,7 @@ func TestDefaults(t *testing.T) {
 			Mode: "auto", Tier: "default", Pin: "/sys/fs/bpf/beesting", RingBytes: 32 << 20, MaxWatches: 16384,
 			OpenTimeout: time.Minute, RepeatInterval: time.Second,
 		},
+		Kubernetes:  Kubernetes{Enabled: "auto", WaitForPod: 250 * time.Millisecond},
 		CommandArgs: "redacted",
 		Journal:     Journal{MaxBytes: 256 << 20, MaxAge: 168 * time.Hour},
 		Output:      []string{"otlp"},
@@ -116,6 +117,12 @@ sensor:
   openTimeout: 1m30s
   repeatInterval: 500ms
   exempt: {binaries: [/usr/bin/restic, /usr/bin/rsync], cgroups: [/backup.slice/], report: true}
+kubernetes:
+  enabled: on
+  kubeconfig: /etc//kube/../kube/config
+  labels: [team, app.kubernetes.io/part-of]
+  annotations: [Example.com/contact]
+  waitForPod: 0s
 commandArgs: off
 journal:
   maxBytes: 8388608
@@ -142,6 +149,9 @@ log: {level: debug, format: json}
 			Exempt: Exempt{
 				Binaries: []string{"/usr/bin/restic", "/usr/bin/rsync"}, Cgroups: []string{"/backup.slice"}, Report: true,
 			},
+		},
+		Kubernetes: Kubernetes{
+			Enabled: "on", Kubeconfig: "/etc/kube/config", Labels: []string{"team", "app.kubernetes.io/part-of"}, Annotations: []string{"Example.com/contact"},
 		},
 		CommandArgs: "off",
 		Journal:     Journal{MaxBytes: 8 << 20, MaxAge: 24 * time.Hour},

@@ -10,7 +10,7 @@ import (
 func topKeys() []key[Config] {
 	return []key[Config]{
 		tokensKey(), matchKey(), nodeNameKey(), stateDirKey(), filesDirKey(), nriKey(), controlKey(), httpKey(),
-		sensorKey(), commandArgsKey(), journalKey(), outputKey(), logKey(),
+		sensorKey(), kubernetesKey(), commandArgsKey(), journalKey(), outputKey(), logKey(),
 	}
 }
 

@@ -88,6 +88,16 @@ func TestMistakes(t *testing.T) {
 			"f:4: journal.maxBytes: 1000 must be 0, for no journal, or 4194304 to 1099511627776",
 			`f:4: journal.maxAge: "5s" is not a duration from 1h to 8760h (a number with its unit, as in 500ms, 30s or 1h)`,
 		}},
+		{"kubernetes", token + "kubernetes: {enabled: yes, kubeconfig: config, labels: [a b, team, team], annotations: [/x], waitForPod: 2s}\n", []string{
+			`f:4: kubernetes.enabled: "yes" is not one of auto, on, off`,
+			`f:4: kubernetes.kubeconfig: "config" is not an absolute path`,
+			`f:4: kubernetes.labels: "a b": not a label's key, which is NAME or PREFIX/NAME, as in app.kubernetes.io/name`,
+			`f:4: kubernetes.labels: "team" is already listed in line 4`,
+			`f:4: kubernetes.annotations: "/x": not an annotation's key, which is NAME or PREFIX/NAME, as in example.com/backup`,
+			`f:4: kubernetes.waitForPod: "2s" is not a duration from 0s to 1s (a number with its unit, as in 500ms, 30s or 1h)`,
+		}},
+		{"many labels", token + "kubernetes: {labels: [" + strings.Repeat("a, ", 32) + "a]}\n", []string{
+			"f:4: kubernetes.labels: 33 of them, at most 32 are allowed"}},
 		{"http", token + "http: {address: \":9464\", profiles: maybe}\n", []string{
 			`f:4: http.address: ":9464" names no host: 127.0.0.1 is this machine alone, 0.0.0.0 is all of its addresses`,
 			`f:4: http.profiles: "maybe" is neither true nor false`}},

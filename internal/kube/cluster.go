@@ -229,3 +229,20 @@ func (c *Cluster) Status() Status {
 	c.owners.status(&s)
 	return s
 }
+
+// OpenAs opens a cluster as a configuration asks for it: "on", "off", or "auto", for
+// which having no way to an API server, or one that can't be used, is no mistake. It
+// returns nil where none is to be asked.
+func OpenAs(mode string, o Options) (*Cluster, error) {
+	if mode == "off" || mode == "auto" && !o.Place.Given() {
+		return nil, nil
+	}
+	c, err := Open(o)
+	if err != nil && mode == "auto" && o.Place.Kubeconfig == "" {
+		if o.Log != nil {
+			o.Log.Warn("the API server is not asked: accesses are told without workloads", slog.Any("error", err))
+		}
+		return nil, nil
+	}
+	return c, err
+}
