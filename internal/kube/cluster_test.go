@@ -42,7 +42,15 @@ func deployment() *kubetest.Owner {
 }
 
 // run opens a cluster that asks s, and runs it for as long as the test.
-func run(t *testing.T, s *kubetest.Server, edit ...func(*kube.Options)) *kube.Cluster {
+func run(t testing.TB, s *kubetest.Server, edit ...func(*kube.Options)) *kube.Cluster {
+	t.Helper()
+	c, stop := open(t, s, edit...)
+	t.Cleanup(stop)
+	return c
+}
+
+// open is run with an end of its own.
+func open(t testing.TB, s *kubetest.Server, edit ...func(*kube.Options)) (c *kube.Cluster, stop func()) {
 	t.Helper()
 	o := kube.Options{
 		Place: kube.Place{Kubeconfig: s.Kubeconfig(t), Getenv: func(string) string { return "" }},
@@ -59,8 +67,7 @@ func run(t *testing.T, s *kubetest.Server, edit ...func(*kube.Options)) *kube.Cl
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { c.Run(ctx) })
-	t.Cleanup(func() { cancel(); wg.Wait() })
-	return c
+	return c, func() { cancel(); wg.Wait() }
 }
 
 // until waits for an answer, which the word of a change comes before.
