@@ -48,7 +48,7 @@ func (a *app) apiServerRow(ctx context.Context, c config.Config) check.Row {
 		row.Advice = "accesses are told without workloads until it answers"
 	case len(f.Missing) > 0:
 		row.Status, row.Detail = check.Warn, row.Detail+"; forbidden: "+strings.Join(f.Missing, "; ")
-		row.Advice = "add these rules to the agent's ClusterRole (docs/kubernetes.md)"
+		row.Advice = "add these rules to the agent's ClusterRole (docs/workloads.md)"
 	case f.NoNode:
 		row.Status, row.Detail = check.Warn, row.Detail+"; there is no node of this name"
 		row.Advice = "set nodeName, or NODE_NAME from spec.nodeName"

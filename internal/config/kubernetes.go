@@ -95,7 +95,7 @@ func kubernetesKey() key[Config] {
 	return key[Config]{entry{
 		name: "kubernetes", form: "mapping", sub: entries(keys),
 		doc: "What the API server is asked for: the owners of pods (`k8s.deployment.name` …), their labels and annotations. " +
-			"Accesses are told without it too; docs/kubernetes.md has the rights that it takes. The pods asked for are those of `nodeName`.",
+			"Accesses are told without it too; docs/workloads.md has the rights that it takes. The pods asked for are those of `nodeName`.",
 	}, func(p *parser, c *Config, n *yaml.Node) { mapping(p, n, "kubernetes", keys, &c.Kubernetes) }}
 }
 

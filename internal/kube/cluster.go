@@ -155,7 +155,7 @@ func (c *Cluster) identify(ctx context.Context) {
 					uid := string(m.UID)
 					f.to.Store(&uid)
 				}
-				if ctx.Err() == nil {
+				if ctx.Err() == nil && f.rule != nodeRule() { // which nobody needs
 					c.link.deny(f.rule, err)
 				}
 				switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -81,7 +82,16 @@ func (l *link) broke(err error) {
 		state = StateForbidden
 		l.denied[podRule()] = true
 	}
-	l.become(state, err)
+	l.become(state, plain(err))
+}
+
+// plain leaves out what was asked for, which is long and always the same.
+func plain(err error) error {
+	var at *url.Error
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 // become changes the state, and says so once; l.mu is held.

@@ -58,11 +58,13 @@ func (c *Cluster) Look(ctx context.Context) Findings {
 			return f // it would say the same of each
 		}
 		_, err := c.client.get(ctx, l.resource, l.namespace, l.name)
-		if apierrors.IsNotFound(err) {
+		switch {
+		case apierrors.IsNotFound(err):
 			f.NoNode = f.NoNode || l.rule == nodeRule()
-			continue
+		case apierrors.IsForbidden(err) && l.rule == nodeRule(): // one attribute less
+		default:
+			f.note(l.rule, err)
 		}
-		f.note(l.rule, err)
 	}
 	return f
 }
@@ -86,6 +88,6 @@ func (f *Findings) note(r rule, err error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		f.Err = fmt.Errorf("no answer in %v", lookTime)
 	default:
-		f.Err = err
+		f.Err = plain(err)
 	}
 }

@@ -37,7 +37,7 @@ type Server struct {
 	*httptest.Server
 
 	mu       sync.Mutex
-	pods     map[string]any
+	pods     map[string]json.RawMessage
 	objects  map[string]any // by path
 	forbid   map[string]bool
 	asked    map[string]int // by path
@@ -54,14 +54,14 @@ type Server struct {
 type event struct {
 	version int
 	kind    string
-	object  any
+	object  json.RawMessage
 }
 
 // New starts one that is stopped with the test. It listens without TLS.
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{
-		pods: map[string]any{}, objects: map[string]any{}, forbid: map[string]bool{}, asked: map[string]int{},
+		pods: map[string]json.RawMessage{}, objects: map[string]any{}, forbid: map[string]bool{}, asked: map[string]int{},
 		version: 100, wake: make(chan struct{}),
 	}
 	s.Server = httptest.NewServer(s)
@@ -122,11 +122,20 @@ func (s *Server) Set(p Pod) {
 		status["startTime"] = p.Start.Format(time.RFC3339)
 	}
 	env := []any{map[string]any{"name": "SECRET", "value": "of the workload " + strings.Repeat("x", p.Padding)}}
-	s.pods[key] = map[string]any{
+	s.pods[key] = encoded(map[string]any{
 		"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": status,
 		"spec": map[string]any{"nodeName": "worker-1", "containers": []any{map[string]any{"name": "c", "env": env}}},
-	}
+	})
 	s.tell(event{s.version, kind, s.pods[key]})
+}
+
+// encoded is v as JSON: once, as it is sent more often.
+func encoded(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage("null") // nothing here can't be encoded
+	}
+	return b
 }
 
 // Delete removes a pod.
@@ -249,7 +258,7 @@ func refuse(w http.ResponseWriter, code int, reason string) { answer(w, code, st
 
 func (s *Server) list(w http.ResponseWriter) {
 	s.mu.Lock()
-	items := make([]any, 0, len(s.pods))
+	items := make([]json.RawMessage, 0, len(s.pods))
 	for _, p := range s.pods {
 		items = append(items, p)
 	}
@@ -262,8 +271,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	from, _ := strconv.Atoi(q.Get("resourceVersion")) // "" is 0
 	w.Header().Set("Content-Type", "application/json")
-	send := func(kind string, object any) {
-		_ = json.NewEncoder(w).Encode(map[string]any{"type": kind, "object": object})
+	send := func(kind string, object json.RawMessage) {
+		_, _ = fmt.Fprintf(w, "{\"type\": %q, \"object\": %s}\n", kind, object) // who asked may have gone
 	}
 	s.mu.Lock()
 	s.watchers++
@@ -272,9 +281,9 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		for _, p := range s.pods {
 			send("ADDED", p)
 		}
-		send("BOOKMARK", map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{
+		send("BOOKMARK", encoded(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{
 			"resourceVersion": strconv.Itoa(from), "annotations": map[string]any{"k8s.io/initial-events-end": "true"},
-		}})
+		}}))
 	}
 	s.mu.Unlock()
 	defer s.edit(func() { s.watchers-- })
@@ -282,7 +291,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		if from < s.oldest {
 			s.mu.Unlock()
-			send("ERROR", status(http.StatusGone, "Expired"))
+			send("ERROR", encoded(status(http.StatusGone, "Expired")))
 			return
 		}
 		for _, e := range s.events {
