@@ -63,7 +63,7 @@ func apiServerText(s *kube.Status, now time.Time) string {
 	if s == nil {
 		return notAsked
 	}
-	text := ""
+	var text string
 	switch s.State {
 	case kube.StateConnected:
 		text = fmt.Sprintf("connected to %s for %s", s.Server, since(now, s.Since))

@@ -21,15 +21,16 @@ type Kubernetes struct {
 	WaitForPod time.Duration
 }
 
+// The bounds of what is told of a pod. Loki refuses a record with more than 128
+// attributes for good, and an access has about 70.
 const (
-	// MaxPodLabels and MaxPodAnnotations bound what is told of a pod: Loki refuses a
-	// record with more than 128 attributes for good, and an access has about 70.
 	MaxPodLabels      = 32
 	MaxPodAnnotations = 16
-	// MaxWaitForPod is how late an access may be told. Beyond that the kernel's
-	// counts would be told as lost, which they are settled for each second.
-	MaxWaitForPod = time.Second
 )
+
+// MaxWaitForPod is how late an access may be told for its pod. The kernel's counts
+// are settled once a second, and more would put that off.
+const MaxWaitForPod = time.Second
 
 // KubernetesModes are the values of kubernetes.enabled.
 func KubernetesModes() []string { return []string{"auto", "on", "off"} }

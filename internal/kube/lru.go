@@ -43,5 +43,3 @@ func (c *lru[K, V]) set(key K, v V) {
 		}
 	}
 }
-
-func (c *lru[K, V]) len() int { return c.order.Len() }
