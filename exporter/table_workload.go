@@ -104,10 +104,10 @@ func otherOwner(w *beesting.Workload) beesting.Owner {
 }
 
 const (
-	// maxPodKeys bounds the labels and annotations that are told, and maxPodValue
-	// the bytes of each: Loki refuses a record with more than 128 attributes or
-	// 64 KiB of them for good (max_structured_metadata_entries_count and _size of
-	// its limits), and an access has about 70 without these.
+	// What is told of labels and annotations, and the bytes of each. Loki refuses a
+	// record with more than 128 attributes or 64 KiB of them for good
+	// (max_structured_metadata_entries_count and _size of its limits), and an access
+	// has about 70 without these.
 	maxPodLabels      = 32
 	maxPodAnnotations = 16
 	maxPodValue       = 1024
