@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the generated documentation")
 // agentOnly are the agent's keys that say nothing inside a Collector: there is
 // no `beesting status` to answer, the pipeline says where accesses go, and the
 // log is the Collector's.
-var agentOnly = []string{"controlSocket", "http", "http.address", "http.profiles", "output", "log", "log.level", "log.format"}
+var agentOnly = []string{"controlSocket", "http", "http.address", "http.profiles", "output", "log", "log.level", "log.format", "log.otlp"}
 
 // ownKeys are the keys that the agent doesn't have.
 func ownKeys() []config.Key {
