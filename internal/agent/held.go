@@ -108,10 +108,14 @@ func (c *Core) hold(e bpf.Event) bool {
 	}
 	h.events[e.Placement] = append(h.events[e.Placement], e)
 	h.total++
-	c.sensor.Retain(true) // who is killed while they wait leaves them to the next
+	c.retain()
 	c.count(func(s *CoreStats) { s.Held++ })
 	return true
 }
+
+// retain has events stay in the kernel while any wait here: who is killed then leaves
+// them to the next. c.out is held.
+func (c *Core) retain() { c.sensor.Retain(c.held.total+c.waiting.total > 0) }
 
 // release delivers what was held back of a placement; c.out is held.
 func (c *Core) release(tell context.Context, placement uint64) {
@@ -121,9 +125,7 @@ func (c *Core) release(tell context.Context, placement uint64) {
 	for _, e := range events {
 		c.deliver(tell, e, true)
 	}
-	if c.held.total == 0 {
-		c.sensor.Retain(false)
-	}
+	c.retain()
 }
 
 // releaseAll is for the end of waiting; c.out is held.

@@ -18,8 +18,8 @@ const (
 
 // waiting are the accesses whose pod the API server is about to tell of. They are
 // attributed already, since what is known of a process goes with it, and in no book:
-// after a kill, the kernel's count has them. One queue for each placement keeps its
-// accesses in order, and lets all others go ahead.
+// after a kill, the kernel has the events still. One queue for each placement keeps
+// its accesses in order, and lets all others go ahead.
 type waiting struct {
 	on     bool // while Run reads
 	queues map[uint64]*queue
@@ -62,6 +62,7 @@ func (c *Core) wait(tell context.Context, x attributed) bool {
 	}
 	q.items = append(q.items, x)
 	w.total++
+	c.retain()
 	c.count(func(s *CoreStats) { s.Waited++ })
 	return true
 }
@@ -97,6 +98,7 @@ func (c *Core) letGo(tell context.Context, placement uint64) {
 			c.pass(tell, x)
 		}
 	}
+	c.retain()
 }
 
 // letAllGo tells everything that waits; c.out is held.

@@ -257,3 +257,16 @@ func TestRefusedAfterAWait(t *testing.T) {
 		t.Errorf("got %+v", f.sink.got)
 	}
 }
+
+// Events that wait for their pod stay in the kernel, for an agent after a kill.
+func TestWaitingEventsAreRetained(t *testing.T) {
+	c := newCluster(true)
+	f, _ := running(t, c, time.Minute)
+	f.sensor.Events <- event(1)
+	until(t, "an access that waits", f.sensor.Retained)
+	c.tell("a")
+	until(t, "nothing that waits", func() bool { return !f.sensor.Retained() })
+	if n := len(f.sink.accesses()); n != 1 {
+		t.Errorf("%d accesses", n)
+	}
+}

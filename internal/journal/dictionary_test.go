@@ -29,6 +29,14 @@ func typical(kind beesting.AccessKind, ongoing bool) Entry {
 			"kubernetes.io/config.source": "api", "kubernetes.io/config.seen": "2026-01-02T03:04:05.123456789Z",
 			"prometheus.io/scrape": "true", "prometheus.io/port": "8080",
 		},
+		Workload: &beesting.Workload{
+			StartTime: at, NodeUID: "00000000-0000-4000-8000-000000000000", ClusterUID: "00000000-0000-4000-8000-000000000000",
+			Labels: map[string]string{"app": "app"}, Annotations: map[string]string{"example.com/team": "app"},
+			Owners: []beesting.Owner{
+				{Group: "apps", Kind: "ReplicaSet", Name: "app-5d4f8c7b9d", UID: "00000000-0000-4000-8000-000000000000"},
+				{Group: "apps", Kind: "Deployment", Name: "app", UID: "00000000-0000-4000-8000-000000000000"},
+			},
+		},
 	}
 	container := beesting.Container{
 		ID: sum, Name: "app", ImageName: "docker.io/library/app", ImageTags: []string{"latest"}, ImageDigests: []string{"docker.io/library/app@sha256:" + sum},
