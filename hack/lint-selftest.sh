@@ -62,7 +62,7 @@ refuse_import internal/journal journal "$module/exporter"
 refuse_import internal/journal journal go.opentelemetry.io/otel
 refuse_import internal/agent agent k8s.io/client-go/rest
 refuse_import internal/kube kube k8s.io/client-go/kubernetes
-refuse_import internal/kube kube k8s.io/api/core/v1
+refuse_import internal/kube kube k8s.io/api/core
 refuse_import internal/kube kube "$module/internal/agent"
 refuse_import internal/policy policy "$module/bpf"
 refuse_import internal/policy policy go.opentelemetry.io/otel

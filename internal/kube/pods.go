@@ -50,7 +50,10 @@ type pods struct {
 	dropped uint64
 }
 
-var _ cache.ReflectorStore = (*pods)(nil)
+var (
+	_ cache.ReflectorStore    = (*pods)(nil)
+	_ cache.TransformingStore = (*pods)(nil)
+)
 
 func newPods(labels, annotations []string) *pods {
 	return &pods{
@@ -66,6 +69,20 @@ func serviceLabels() []string {
 }
 
 func serviceAnnotations() []string { return []string{beesting.AnnotationServiceName} }
+
+// Transformer implements cache.TransformingStore: the reflector keeps all objects of a
+// stream until the last of what there is has come, and its authors decide how large
+// they are.
+func (s *pods) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) {
+		if o, ok := obj.(*object); ok {
+			o.ManagedFields, o.Finalizers = nil, nil
+			o.Labels, o.Annotations = wanted(o.Labels, s.labels), wanted(o.Annotations, append(slices.Clone(s.annotations), annotationMirror))
+			o.OwnerReferences = slices.DeleteFunc(o.OwnerReferences, func(r metav1.OwnerReference) bool { return r.Controller == nil || !*r.Controller })
+		}
+		return obj, nil
+	}
+}
 
 // trim keeps of a pod what is told of it.
 func (s *pods) trim(o *object) *pod {

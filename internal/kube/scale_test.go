@@ -71,7 +71,7 @@ func TestScale(t *testing.T) {
 // Objects as large as they can be are read one after the other, and what is kept of
 // them is small, whatever their authors put in.
 func TestHugeObjects(t *testing.T) {
-	const huges = 20
+	const huges = 8
 	s := kubetest.New(t)
 	huge := strings.Repeat("v", 1<<18)
 	for i := range huges {
@@ -82,7 +82,7 @@ func TestHugeObjects(t *testing.T) {
 	}
 	before := heap()
 	c := run(t, s)
-	w := until(t, c, beesting.Pod{Namespace: "evil", Name: "p19", UID: "u19"}, resolved)
+	w := until(t, c, beesting.Pod{Namespace: "evil", Name: "p7", UID: "u7"}, resolved)
 	if n := len(w.Annotations["example.com/contact"]); n > 4096 {
 		t.Errorf("an annotation of %d bytes is kept", n)
 	}
