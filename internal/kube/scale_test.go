@@ -86,7 +86,9 @@ func TestHugeObjects(t *testing.T) {
 	if n := len(w.Annotations["example.com/contact"]); n > 4096 {
 		t.Errorf("an annotation of %d bytes is kept", n)
 	}
-	if grown := int64(heap()) - int64(before); grown > 8<<20 { //nolint:gosec // small
+	grown := int64(heap()) - int64(before) //nolint:gosec // small
+	t.Logf("heap +%d KiB for %d pods of 1.5 MiB", grown>>10, huges)
+	if grown > 8<<20 {
 		t.Errorf("heap +%d KiB for %d pods", grown>>10, huges)
 	}
 }
