@@ -84,14 +84,14 @@ clean: ## Remove what was built in the tree; the cache stays.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 	@hack/run-steps.sh lint:1200 verify-generate:900 cross:1200 collector:600 \
-	  collector-k8s:900 test-unit:1500 test-formats:900 test-collector:600 test-configs:600 fuzz-seeds:900 test-vm:3000 test-conformance:900 \
+	  collector-k8s:900 test-unit:1500 test-dashboards-lint:600 test-formats:900 test-collector:600 test-configs:600 fuzz-seeds:900 test-vm:3000 test-conformance:900 \
 	  test-vm-harness:600 test-e2e:3300
 
 .PHONY: lint
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
 	@hack/install-deps.sh shellcheck
 	@$(STEP) sources hack/check-sources.sh
-	@for dir in . test/formats test/collector/otelcol internal/tools; do \
+	@for dir in . dashboards test/formats test/collector/otelcol internal/tools; do \
 	  $(STEP) "$$dir/go.mod is tidy" env -C "$$dir" go mod tidy -diff || exit 1; \
 	done
 	@$(STEP) golangci-lint hack/golangci-lint.sh
@@ -118,6 +118,27 @@ fuzz-seeds: ## Each fuzz target: its seeds, then new input for FUZZTIME.
 test-formats: ## Every token kind, parsed by the client libraries of its format.
 	@$(STEP) 'go vet ./test/formats' env -C test/formats go vet .
 	@$(STEP) 'go test ./test/formats' env -C test/formats go test -count=1 .
+
+.PHONY: test-dashboards-lint
+test-dashboards-lint: ## Dashboards, alert rules and what is provisioned: seconds, no back end.
+	@$(STEP) 'go vet ./dashboards' env -C dashboards go vet -tags stack .
+	@$(STEP) 'go test ./dashboards' env -C dashboards go test -count=1 .
+
+# Not in `test`: promtool takes minutes to build when the cache is cold.
+.PHONY: test-alerts
+test-alerts: ## Each alert for Prometheus fires and resolves, by promtool.
+	@$(STEP) 'build promtool' test/stack/build.sh promtool
+	@$(STEP) 'promtool' bash -c 'eval "$$(test/stack/build.sh promtool)"; cd dashboards/alerts && \
+	  "$$promtool" check rules --lint=all prometheus.yaml && "$$promtool" test rules prometheus_test.yaml'
+
+# Not in `test`: the back ends take half an hour of processor time to build when the
+# cache is cold, and an alert takes five minutes to resolve.
+.PHONY: test-dashboards
+test-dashboards: test-dashboards-lint test-alerts ## Every panel, alert and documented query on real back ends (10 minutes; needs root).
+	@go run ./test/stack down
+	@$(STEP) 'stack' go run ./test/stack up
+	@trap 'go run ./test/stack down' EXIT; $(STEP) 'go test -tags stack ./dashboards' \
+	  env -C dashboards STACK_STATE="$$(go run ./test/stack state)" go test -count=1 -tags stack -run TestStack -v -timeout 20m .
 
 .PHONY: test-collector
 test-collector: ## What a real Collector receives from the exporter.
@@ -234,6 +255,14 @@ test-load: ## Floods and kill -9 in a VM: every touch told, coalesced or lost by
 .PHONY: run
 run: ## Two pods, one reads its token: the whole way, once (OTLP=HOST:PORT).
 	@go run ./test/run -kernel '$(KERNEL)' -otlp '$(OTLP)'
+
+.PHONY: stack
+stack: ## Loki, Prometheus, Jaeger, a Collector and a break-in, on loopback (needs root).
+	@$(STEP) stack go run ./test/stack up
+
+.PHONY: stack-down
+stack-down: ## Take it down.
+	@go run ./test/stack down
 
 .PHONY: vm
 vm: ## A root shell in a VM with beesting on the PATH (KERNEL=6.12).

@@ -149,8 +149,8 @@ func exporterFailures() panel {
 		says: "Log records and spans that a Collector could not hand on for good: they are lost there, and the agent doesn't know.",
 		none: "None, or no Collector is scraped here: docs/dashboards.md has the job.",
 		targets: []target{
-			{source: metrics, expr: "sum by (exporter) (increase(otelcol_exporter_send_failed_log_records_total{" + gateway + "}[$__rate_interval]))", legend: "{{exporter}} logs"},
-			{source: metrics, expr: "sum by (exporter) (increase(otelcol_exporter_send_failed_spans_total{" + gateway + "}[$__rate_interval]))", legend: "{{exporter}} spans"},
+			{source: metrics, expr: "sum by (exporter) (increase(otelcol_exporter_send_failed_log_records{" + gateway + "}[$__rate_interval]))", legend: "{{exporter}} logs"},
+			{source: metrics, expr: "sum by (exporter) (increase(otelcol_exporter_send_failed_spans{" + gateway + "}[$__rate_interval]))", legend: "{{exporter}} spans"},
 		},
 		mayBeEmpty: "no back end refuses anything in the incident, and the series begin with the first refusal"}
 }
