@@ -15,6 +15,8 @@ import (
 type backends struct {
 	processes []*process
 	collector *collectorproc.Collector
+	// note is called when one more has been started.
+	note func() error
 }
 
 // start starts all of them and waits until they take data. What has been started
@@ -26,9 +28,15 @@ func (b *backends) start(ctx context.Context, l layout) error {
 			return err
 		}
 		b.processes = append(b.processes, p)
+		if err := b.note(); err != nil {
+			return err
+		}
 	}
 	var err error
 	if b.collector, err = startCollector(ctx, l); err != nil {
+		return err
+	}
+	if err := b.note(); err != nil {
 		return err
 	}
 	for i, url := range []string{web(lokiPort) + "/ready", web(prometheusPort) + "/-/ready", web(jaegerPort) + "/api/services"} {
@@ -52,8 +60,12 @@ func (b *backends) stop() error {
 	return errors.Join(errs...)
 }
 
+// children are the processes, with the programs that they run.
 func (b *backends) children() map[int]string {
-	all := map[int]string{b.collector.PID(): os.Getenv("STACK_COLLECTOR")}
+	all := map[int]string{}
+	if b.collector != nil {
+		all[b.collector.PID()] = os.Getenv("STACK_COLLECTOR")
+	}
 	for _, p := range b.processes {
 		all[p.cmd.Process.Pid] = p.cmd.Path
 	}

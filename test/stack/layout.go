@@ -66,6 +66,7 @@ func web(port string) string { return "http://" + at(port) }
 // the dashboards.
 type state struct {
 	PID        int    `json:"pid"`
+	Ready      bool   `json:"ready"` // the incident is at the back ends
 	Loki       string `json:"loki"`
 	Prometheus string `json:"prometheus"`
 	Jaeger     string `json:"jaeger"`
@@ -94,6 +95,7 @@ type record struct {
 	Body     string `json:"body"`
 }
 
+// read is of a stack that is coming up, too.
 func (l layout) read() (state, error) {
 	var s state
 	b, err := os.ReadFile(l.run("state.json"))

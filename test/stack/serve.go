@@ -21,7 +21,12 @@ func serve(ctx context.Context, l layout) (err error) {
 	if _, err := ctd.Sweep("/tmp"); err != nil {
 		return fmt.Errorf("remains of an earlier run: %w", err)
 	}
+	s := state{PID: os.Getpid(), Loki: web(lokiPort), Prometheus: web(prometheusPort), Jaeger: web(jaegerPort), OTLP: web(otlpHTTPPort)}
 	b := &backends{}
+	b.note = func() error {
+		s.Children = b.children()
+		return l.write(s)
+	}
 	defer func() { err = errors.Join(err, b.stop()) }()
 	step("starting Loki, Prometheus, Jaeger and the Collector")
 	if err := b.start(ctx, l); err != nil {
@@ -38,22 +43,23 @@ func serve(ctx context.Context, l layout) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, agent.Stop()) }()
+	s.Children[agent.PID()] = l.bin("beesting")
+	if err := l.write(s); err != nil {
+		return err
+	}
 	status, err := agent.Status(ctx)
 	if err != nil {
 		return err
 	}
 	step("the agent is connected to containerd, its sensor attached as %s", status.Mode)
-	s := state{
-		PID: os.Getpid(), Loki: web(lokiPort), Prometheus: web(prometheusPort), Jaeger: web(jaegerPort), OTLP: web(otlpHTTPPort),
-		Mode: status.Mode, Begin: time.Now(), Children: b.children(),
-	}
+	s.Mode, s.Begin = status.Mode, time.Now()
 	if err := play(ctx, node, agent, &s); err != nil {
 		return fmt.Errorf("incident: %w\n%s", err, agent.LogTail())
 	}
 	if err := arrived(ctx, s); err != nil {
 		return err
 	}
-	s.End = time.Now()
+	s.End, s.Ready = time.Now(), true
 	if err := l.write(s); err != nil {
 		return err
 	}

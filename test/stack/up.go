@@ -25,7 +25,7 @@ func up(ctx context.Context, l layout) error {
 	if os.Geteuid() != 0 {
 		return errors.New("containerd and the agent need root")
 	}
-	if s, err := l.read(); err == nil && alive(s.PID) {
+	if s, err := l.read(); err == nil && s.Ready && alive(s.PID) {
 		fmt.Println("    the stack is up already")
 		s.print(os.Stdout)
 		return nil
@@ -105,7 +105,7 @@ func launch(ctx context.Context, l layout, env []string) error {
 	lines := bufio.NewReader(progress)
 	for {
 		show(lines)
-		if s, err := l.read(); err == nil && s.PID == cmd.Process.Pid {
+		if s, err := l.read(); err == nil && s.Ready && s.PID == cmd.Process.Pid {
 			s.print(os.Stdout)
 			return nil
 		}
