@@ -34,20 +34,20 @@ const (
 )
 
 func incidentNumbers() []panel {
-	one := func(title, says, unit, expr string, limits ...limit) panel {
-		return panel{kind: number, title: title, says: says, unit: unit, width: 6, height: 4, none: noIncident, limits: limits,
+	one := func(title, says, expr string, limits ...limit) panel {
+		return panel{kind: number, title: title, says: says, unit: "short", width: 6, height: 4, none: noIncident, limits: limits,
 			targets: []target{{source: logs, instant: true, expr: expr}}}
 	}
 	distinct := func(label string) string {
 		return "count(" + touches(label, "$__range", isAccess, ofTrace) + ")"
 	}
-	outside := one("Tampering or outsiders", "Touches of the incident that changed a token or came from outside of its container.", "short",
+	outside := one("Tampering or outsiders", "Touches of the incident that changed a token or came from outside of its container.",
 		touches("", "$__range", isAccess, ofTrace, "severity_number >= 19"), limit{0, "green"}, limit{1, "red"})
 	outside.none, outside.mayBeEmpty = "0", "the incident that the test opens stays inside of its container"
 	return []panel{
-		one("Touches", "All touches of the incident, repeats included.", "short", touches("", "$__range", isAccess, ofTrace)),
-		one("Tokens", "How many tokens were touched.", "short", distinct("honeytoken_id")),
-		one("Processes", "How many processes touched tokens.", "short", distinct("process_pid, process_creation_time")),
+		one("Touches", "All touches of the incident, repeats included.", touches("", "$__range", isAccess, ofTrace)),
+		one("Tokens", "How many tokens were touched.", distinct("honeytoken_id")),
+		one("Processes", "How many processes touched tokens.", distinct("process_pid, process_creation_time")),
 		outside,
 	}
 }

@@ -92,13 +92,12 @@ func strictly(content []byte) error {
 // The rules of Grafana's dashboard linter (github.com/grafana/dashboard-linter), which
 // can't be installed by its released version, and a few of our own.
 func TestDashboardRules(t *testing.T) {
-	uids, schema := map[string]string{}, uint16(0)
+	uids := map[string]string{}
 	for _, b := range boards() {
 		d, err := b.build()
 		if err != nil {
 			t.Fatal(err)
 		}
-		schema = d.SchemaVersion
 		if before, twice := uids[b.uid]; twice && b.uid != incidentUID {
 			t.Errorf("%s and %s have the same uid", before, b.file)
 		}
@@ -106,8 +105,8 @@ func TestDashboardRules(t *testing.T) {
 		if len(b.uid) > 40 || b.title == "" || b.says == "" || *d.Editable {
 			t.Errorf("%s: uid of at most 40 bytes, title and description, and not editable", b.file)
 		}
-		if schema < 39 || schema > 41 {
-			t.Errorf("%s: schema version %d is not read by Grafana 10 to 13 alike", b.file, schema)
+		if d.SchemaVersion < 39 || d.SchemaVersion > 41 {
+			t.Errorf("%s: schema version %d is not read by Grafana 10 to 13 alike", b.file, d.SchemaVersion)
 		}
 		for _, l := range d.Links {
 			if !l.KeepTime || !l.IncludeVars {
