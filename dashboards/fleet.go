@@ -14,7 +14,7 @@ func fleet() board {
 			{"Coverage", append(coverageNumbers(), nodes(), connected())},
 			{"Blind", []panel{blindTime(), watchGap(), failures()}},
 			{"Lost between a touch and its record", []panel{eventsLost(), accessesLost(), gaps()}},
-			{"On the way to the back ends", []panel{waiting(), dropped(), exporterQueue(), exporterFailures()}},
+			{"On the way to the back ends", []panel{waiting(), lag(), journal(), dropped(), exporterQueue(), exporterFailures()}},
 			{"What it costs", []panel{answers(), cpu(), memory()}},
 			{"Configuration", []panel{reloads()}},
 		},
@@ -126,6 +126,18 @@ func waiting() panel {
 		"short", noMetric, "honeytoken_delivery_signal", "sum by (k8s_node_name, honeytoken_delivery_signal) ("+node("honeytoken_delivery_queued")+")", 6)
 }
 
+func lag() panel {
+	p := overNodes("Delivery lag", "How long ago the access was seen that is to be delivered next, by signal; 0 when none waits. Alerts come as late as this.",
+		"s", noMetric, "honeytoken_delivery_signal", "max by (k8s_node_name, honeytoken_delivery_signal) ("+node("honeytoken_delivery_lag_seconds")+")", 6)
+	p.limits = []limit{{0, "green"}, {60, "orange"}, {600, "red"}}
+	return p
+}
+
+func journal() panel {
+	return overNodes("Journals", "Bytes of the nodes' journals, delivered accesses included: they are kept for a while.",
+		"bytes", noMetric, "instance", "max by ("+byNode+") ("+node("honeytoken_journal_size_bytes")+")", 6)
+}
+
 func dropped() panel {
 	p := overNodes("Given up", "Accesses that never reach the back end, by cause. `beesting dead-letters` shows what it refused.",
 		"short", "None: everything was delivered or still waits.", "honeytoken_loss_cause",
@@ -138,14 +150,14 @@ func dropped() panel {
 const gateway = `exporter=~".+", job=~".+", instance=~".+"`
 
 func exporterQueue() panel {
-	return panel{kind: graph, title: "Waiting in Collectors", unit: "short", width: 6, height: 8,
+	return panel{kind: graph, title: "Waiting in Collectors", unit: "short", width: 12, height: 8,
 		says:    "Requests in the sending queues of the Collectors behind the agents, by exporter, as far as this Prometheus scrapes them.",
 		none:    "No Collector is scraped here: docs/dashboards.md has the job.",
 		targets: []target{{source: metrics, expr: "sum by (exporter) (otelcol_exporter_queue_size{" + gateway + "})", legend: "{{exporter}}"}}}
 }
 
 func exporterFailures() panel {
-	return panel{kind: graph, title: "Refused by back ends", unit: "short", width: 6, height: 8,
+	return panel{kind: graph, title: "Refused by back ends", unit: "short", width: 12, height: 8,
 		says: "Log records and spans that a Collector could not hand on for good: they are lost there, and the agent doesn't know.",
 		none: "None, or no Collector is scraped here: docs/dashboards.md has the job.",
 		targets: []target{

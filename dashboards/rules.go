@@ -77,6 +77,14 @@ func grown(by, metric, window string) string {
 	return now + " - (" + before + " or 0 * " + now + ") > 0"
 }
 
+// stuck is the lag, and where there is no journal, which is what knows it, that
+// something was waiting at every look.
+func stuck() string {
+	const by = " by (" + byAgent + ", honeytoken_delivery_signal) "
+	lag := "max" + by + "(honeytoken_delivery_lag_seconds)"
+	return lag + " > 600 or min" + by + "(min_over_time(honeytoken_delivery_queued[10m])) > 0 unless " + lag
+}
+
 func fleetRules() []rule {
 	return []rule{
 		{
@@ -118,9 +126,9 @@ func fleetRules() []rule {
 		},
 		{
 			name: "HoneytokenDeliveryStuck", source: metrics, severity: warning, hold: "5m", runbook: "delivery-stuck",
-			expr:    "min by (" + byAgent + ", honeytoken_delivery_signal) (min_over_time(honeytoken_delivery_queued[10m])) > 0",
+			expr:    stuck(),
 			summary: "Accesses wait on " + atNode + " and are not taken ({{ $labels.honeytoken_delivery_signal }})",
-			says:    "For ten minutes at least one access was waiting at every look. They are on the node's disk, and `beesting accesses` shows them.",
+			says:    "What is to be delivered next has been waiting for ten minutes or more. `beesting accesses` on the node shows it.",
 		},
 		{
 			name: "HoneytokenDeliveryDropped", source: metrics, severity: warning, hold: "0s", runbook: "delivery-stuck",
