@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"regexp"
@@ -47,11 +48,21 @@ func metricsOfRules(t *testing.T, g *grafana) {
 			return nil
 		})
 	}
-	for _, rule := range g.rules(t, g.stack.Prometheus+"/api/v1/rules") {
-		if rule.Health != "ok" || rule.State != "inactive" {
-			t.Errorf("%s is %s and %s while all is well: %s", rule.Name, rule.Health, rule.State, rule.LastError)
+	// Once more than a minute after the first metrics: before them no agent reports, and
+	// the rule for that is pending until it is evaluated again.
+	var unwell []string
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(3 * time.Second) {
+		unwell = nil
+		for _, rule := range g.rules(t, g.stack.Prometheus+"/api/v1/rules") {
+			if rule.Health != "ok" || rule.State != "inactive" {
+				unwell = append(unwell, fmt.Sprintf("%s is %s and %s: %s", rule.Name, rule.Health, rule.State, rule.LastError))
+			}
+		}
+		if len(unwell) == 0 {
+			return
 		}
 	}
+	t.Errorf("all is well, and %q", unwell)
 }
 
 // ruleStatus is what Prometheus and Loki's ruler say of a rule.

@@ -186,6 +186,23 @@ func (g *grafana) loki(t *testing.T, q target, values map[string]string) ([]map[
 	return decodeLoki(answer.Data)
 }
 
+// sums are the values of an instant query for Loki, by a label.
+func (g *grafana) sums(t *testing.T, q target, values map[string]string, by string) map[string]int {
+	t.Helper()
+	var r result
+	query := url.Values{"query": {interpolate(q.expr, g.macros(values, true))}, "time": {nanos(g.to)}}
+	g.get(t, g.stack.Loki+"/loki/api/v1/query", query, &r)
+	sums := map[string]int{}
+	for _, one := range r.Data.Result {
+		n, err := strconv.Atoi(fmt.Sprint(one.Value[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[one.Metric[by]] += n
+	}
+	return sums
+}
+
 // decodeLoki reads a matrix, or streams with their lines.
 func decodeLoki(data json.RawMessage) ([]map[string]string, error) {
 	var form struct{ ResultType string }

@@ -97,14 +97,15 @@ func incidentTokens() panel {
 		kind: table, title: "Tokens and their places", unit: "short", width: 24, height: 7, none: noIncident,
 		says: "Which token, in which container, on which node. The canary id is what `beesting trace-token` finds in a stolen secret.",
 		targets: []target{{source: logs, instant: true, expr: touches(
-			"honeytoken_id, honeytoken_name, honeytoken_kind, file_path, k8s_namespace_name, service_name, k8s_pod_name, k8s_container_name, container_id, k8s_node_name",
+			"honeytoken_id, honeytoken_name, honeytoken_kind, file_path, k8s_namespace_name, service_name, k8s_pod_name, k8s_container_name, container_id, k8s_node_name, host_id",
 			"$__range", isAccess, ofTrace)}},
 		columns: []column{{"honeytoken_id", "Canary id"}, {"honeytoken_name", "Token"}, {"honeytoken_kind", "Kind"}, {"file_path", "Path"},
 			{"k8s_namespace_name", "Namespace"}, {"k8s_pod_name", "Pod"}, {"k8s_container_name", "Container"}, {"k8s_node_name", "Node"},
-			{"container_id", "Container id"}, {"Value #A", "Touches"}},
+			{"container_id", "Container id"}, {"host_id", "Host id"}, {"Value #A", "Touches"}},
 		links: []link{
-			{"Everything in this pod's namespace and workload", "/d/" + overviewUID + "?" + keep + "&var-namespace=${__data.fields.k8s_namespace_name}&var-workload=${__data.fields.service_name}"},
-			{"Fleet health", "/d/" + fleetUID + "?" + keep},
+			{"All accesses in this workload", "/d/" + overviewUID + "?" + keep + "&var-namespace=${__data.fields.k8s_namespace_name}&var-workload=${__data.fields.service_name}"},
+			// Metrics have the host's id as their instance, unless they are given another.
+			{"Health of this node", "/d/" + fleetUID + "?" + keep + "&var-instance=${__data.fields.host_id}"},
 		},
 	}
 }

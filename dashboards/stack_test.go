@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ type stackState struct {
 		UID      string `json:"uid"`
 		TraceID  string `json:"trace_id"`
 		Severity int    `json:"severity"`
+		Count    int    `json:"count"` // of touches
 	} `json:"records"`
 }
 
@@ -55,6 +57,7 @@ func TestStack(t *testing.T) {
 	for _, b := range []board{overview(), incident(jaeger), fleet()} {
 		t.Run(strings.TrimSuffix(b.file, ".json"), func(t *testing.T) { everyPanel(t, g, b) })
 	}
+	t.Run("Figures", func(t *testing.T) { figures(t, g) })
 	t.Run("MetricsOfRules", func(t *testing.T) { metricsOfRules(t, g) })
 	t.Run("Documentation", func(t *testing.T) { documented(t, g) })
 	t.Run("Alerts", func(t *testing.T) { alertsFireAndResolve(t, g) })
@@ -90,6 +93,43 @@ func indexed(t *testing.T, g *grafana) {
 	}
 	if len(found) != len(g.stack.Records) {
 		t.Errorf("%d records in Loki, %d by the agent", len(found), len(g.stack.Records))
+	}
+}
+
+// figures: the numbers of the overview and the table of incidents say what the agent
+// wrote to its standard output.
+func figures(t *testing.T, g *grafana) {
+	all := map[string]string{}
+	for _, v := range overview().variables {
+		all[v.name] = v.all
+	}
+	want := map[string]int{}
+	byTrace := map[string]int{}
+	for _, r := range g.stack.Records {
+		want["Accesses"] += r.Count
+		if r.Severity >= 17 {
+			want["Content reached"] += r.Count
+		}
+		if r.Severity >= 19 {
+			want["Tampering or outsiders"] += r.Count
+		}
+		byTrace[r.TraceID] += r.Count
+	}
+	for _, p := range overviewNumbers() {
+		n, asked := want[p.title]
+		if !asked {
+			continue
+		}
+		delete(want, p.title)
+		if got := g.sums(t, p.targets[0], all, ""); got[""] != n {
+			t.Errorf("%s: %d, want %d", p.title, got[""], n)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("no panels for %v", want)
+	}
+	if got := g.sums(t, incidents().targets[0], all, "trace_id"); !maps.Equal(got, byTrace) {
+		t.Errorf("touches by incident: %v, want %v", got, byTrace)
 	}
 }
 

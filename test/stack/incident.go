@@ -143,9 +143,10 @@ func (in intruder) tell(ctx context.Context, s *state) error {
 	}
 	s.Incidents = map[string]string{}
 	for _, r := range all {
+		count, _ := r.Int("honeytoken.access.count")
 		s.Records = append(s.Records, record{
 			UID: r.Text("log.record.uid"), TraceID: r.TraceID, SpanID: r.SpanID, Severity: r.SeverityNumber, Kind: r.Text("honeytoken.access.kind"),
-			Token: r.Text("honeytoken.name"), Class: r.Text("honeytoken.actor.class"), Body: r.Body,
+			Token: r.Text("honeytoken.name"), Class: r.Text("honeytoken.actor.class"), Count: count, Body: r.Body,
 		})
 		incident := "shell"
 		if r.Text("honeytoken.actor.class") != "workload" {

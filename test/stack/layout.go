@@ -92,6 +92,7 @@ type record struct {
 	Kind     string `json:"kind"`
 	Token    string `json:"token"`
 	Class    string `json:"class"`
+	Count    int64  `json:"count"` // of touches
 	Body     string `json:"body"`
 }
 
