@@ -86,7 +86,11 @@ func TestDataSources(t *testing.T) {
 	for _, d := range file.Datasources {
 		types[d.UID] = d.Type
 		for _, f := range append(d.JSONData.DerivedFields, d.JSONData.ExemplarTraceIDDestinations...) {
-			wanted[f["datasourceUid"]] = "tempo"
+			if uid := f["datasourceUid"]; uid != "" {
+				wanted[uid] = "tempo"
+			} else if !strings.HasPrefix(f["url"], "/d/"+incidentUID+"?var-trace=") {
+				t.Errorf("%s leads to %q", f["name"], f["url"])
+			}
 		}
 		if d.Type == "tempo" {
 			wanted[d.JSONData.TracesToLogsV2.DatasourceUID], wanted[d.JSONData.TracesToMetrics.DatasourceUID] = "loki", "prometheus"
