@@ -54,8 +54,7 @@ type Record struct {
 type Backend struct {
 	Address string // HOST:PORT, the same for as long as it exists
 
-	certificate *tls.Certificate
-	server      *http.Server
+	server *http.Server
 
 	mu       sync.Mutex
 	fault    Fault

@@ -272,9 +272,9 @@ func (d *delivery) arrived(ctx context.Context, t *testing.T, n int) backend.Too
 }
 
 // recordsOf waits for the log records alone.
-func (d *delivery) recordsOf(ctx context.Context, t *testing.T, n int) backend.Took {
+func (d *delivery) recordsOf(ctx context.Context, t *testing.T, n int) {
 	t.Helper()
-	return d.wait(ctx, t, n, func(took backend.Took) bool { return len(opens(took)) >= n })
+	d.wait(ctx, t, n, func(took backend.Took) bool { return len(opens(took)) >= n })
 }
 
 func (d *delivery) wait(ctx context.Context, t *testing.T, n int, all func(backend.Took) bool) backend.Took {

@@ -71,9 +71,9 @@ func TestKills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	took := d.recordsOf(ctx, t, n)
-	d.end(t)
-	took = d.back.Took()
+	d.recordsOf(ctx, t, n)
+	d.end(t) // which delivers what is left
+	took := d.back.Took()
 	again := 0
 	for _, r := range took.Records {
 		again += r.Times - 1
