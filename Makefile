@@ -74,6 +74,14 @@ collector-k8s: ## The same with Kubernetes metadata and filters (twice as big).
 collector-cold: ## Build it from empty caches and without clang: a few minutes.
 	@$(STEP) collector-cold hack/collector-cold.sh
 
+.PHONY: image
+image: ## Build dist/image/beesting.tar: the agent's image for amd64 and arm64, with SBOMs.
+	@$(STEP) 'image beesting' hack/image.sh beesting
+
+.PHONY: image-collector
+image-collector: ## The same for the Collector with the receiver.
+	@$(STEP) 'image collector' hack/image.sh collector
+
 .PHONY: clean
 clean: ## Remove what was built in the tree; the cache stays.
 	rm -rf bin dist
@@ -84,14 +92,14 @@ clean: ## Remove what was built in the tree; the cache stays.
 .PHONY: test
 test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 	@hack/run-steps.sh lint:1200 verify-generate:900 cross:1200 collector:600 \
-	  collector-k8s:900 test-unit:1500 test-dashboards-lint:600 test-formats:900 test-collector:600 test-configs:600 fuzz-seeds:900 test-vm:3000 test-conformance:900 \
+	  collector-k8s:900 test-unit:1500 test-dashboards-lint:600 test-formats:900 test-deploy:900 test-collector:600 test-configs:600 fuzz-seeds:900 test-vm:3000 test-conformance:900 \
 	  test-vm-harness:600 test-e2e:3300
 
 .PHONY: lint
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
 	@hack/install-deps.sh shellcheck
 	@$(STEP) sources hack/check-sources.sh
-	@for dir in . dashboards test/formats test/collector/otelcol internal/tools; do \
+	@for dir in . dashboards test/formats test/collector/otelcol test/deploy deploy/image internal/tools; do \
 	  $(STEP) "$$dir/go.mod is tidy" env -C "$$dir" go mod tidy -diff || exit 1; \
 	done
 	@$(STEP) golangci-lint hack/golangci-lint.sh
@@ -139,6 +147,17 @@ test-dashboards: test-dashboards-lint test-alerts ## Every panel, alert and docu
 	@$(STEP) 'stack' go run ./test/stack up
 	@trap 'go run ./test/stack down' EXIT; $(STEP) 'go test -tags stack ./dashboards' \
 	  env -C dashboards STACK_STATE="$$(go run ./test/stack state)" go test -count=1 -tags stack -run TestStack -v -timeout 20m .
+
+.PHONY: test-deploy
+test-deploy: ## Chart and kustomize bases: rendered, decoded strictly, held against the rules.
+	@for dir in deploy/image test/deploy; do \
+	  $(STEP) "go vet ./$$dir" env -C "$$dir" go vet . && \
+	  $(STEP) "go test ./$$dir" env -C "$$dir" go test -count=1 . || exit 1; \
+	done
+
+.PHONY: test-image
+test-image: ## Build the agent's image twice, in two places: the same digest and the same bytes.
+	@$(STEP) 'image, twice' hack/image-verify.sh beesting
 
 .PHONY: test-collector
 test-collector: ## What a real Collector receives from the exporter.
