@@ -99,7 +99,7 @@ test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
 	@hack/install-deps.sh shellcheck
 	@$(STEP) sources hack/check-sources.sh
-	@for dir in . dashboards test/formats test/collector/otelcol test/deploy deploy/image internal/tools; do \
+	@for dir in . dashboards test/formats test/collector/otelcol test/deploy deploy/image test/k8s/binaries internal/tools; do \
 	  $(STEP) "$$dir/go.mod is tidy" env -C "$$dir" go mod tidy -diff || exit 1; \
 	done
 	@$(STEP) golangci-lint hack/golangci-lint.sh
@@ -202,6 +202,12 @@ test-vm-harness: ## What the VM harness says of guests that exit, hang and panic
 test-e2e: ## The agent, containerd and a Collector, all real: every scenario.
 	@$(STEP) 'test-e2e $(E2E_KERNELS) $(E2E_SMOKE)' go run ./test/e2e/cmd/e2e -j $(E2E_JOBS) \
 	  -kernels '$(E2E_KERNELS)' -smoke '$(E2E_SMOKE)'
+
+# Not part of `make test`: Kubernetes takes 21 minutes of CPU time to build once.
+K8S_RUN ?=
+.PHONY: test-k8s
+test-k8s: ## Helm chart, image and agent on a real API server and kubelet (K8S_RUN=REGEXP).
+	@$(STEP) test-k8s go run ./test/k8s/cmd/k8s -run '$(K8S_RUN)'
 
 LIFECYCLES ?= 1000
 WHERE ?= vm

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Builds a developer tool at the version internal/tools/go.mod pins, once per
-# version and Go release, and prints the path of the binary.
-# usage: tool.sh golangci-lint|builder
+# Builds a developer tool at the version internal/tools/go.mod pins (helm:
+# test/deploy/go.mod, with Kubernetes' libraries), once per version and Go release,
+# and prints the path of the binary.
+# usage: tool.sh golangci-lint|builder|helm
 set -euo pipefail
 
 cd "$(dirname "$0")/../internal/tools"
 case ${1:-} in
   golangci-lint) module=github.com/golangci/golangci-lint/v2 package=$module/cmd/golangci-lint ;;
   builder) module=go.opentelemetry.io/collector/cmd/builder package=$module ;;
-  *) echo "usage: ${0##*/} golangci-lint|builder" >&2; exit 2 ;;
+  helm) module=helm.sh/helm/v4 package=$module/cmd/helm; cd ../../test/deploy ;;
+  *) echo "usage: ${0##*/} golangci-lint|builder|helm" >&2; exit 2 ;;
 esac
 
 version=$(go list -m -f '{{.Version}}' "$module")

@@ -209,6 +209,22 @@ func (c *Client) ContainerState(ctx context.Context, id string) (State, error) {
 	}, nil
 }
 
+// RunningContainers are the ids of a pod's containers that run.
+func (c *Client) RunningContainers(ctx context.Context, podUID string) ([]string, error) {
+	r, err := c.runtime.ListContainers(ctx, &api.ListContainersRequest{Filter: &api.ContainerFilter{
+		State:         &api.ContainerStateValue{State: api.ContainerState_CONTAINER_RUNNING},
+		LabelSelector: map[string]string{"io.kubernetes.pod.uid": podUID},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("containers of pod %s: %w", podUID, err)
+	}
+	var ids []string
+	for _, container := range r.Containers {
+		ids = append(ids, container.Id)
+	}
+	return ids, nil
+}
+
 // WaitExited waits until a container's first process has ended, or ctx ends.
 func (c *Client) WaitExited(ctx context.Context, id string) (State, error) {
 	for {

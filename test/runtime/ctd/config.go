@@ -1,6 +1,7 @@
 package ctd
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,8 +57,8 @@ disabled_plugins = [
   restrict_oom_score_adj = %[11]t
   cdi_spec_dirs = []
 [plugins.'io.containerd.cri.v1.runtime'.cni]
-  bin_dirs = [%[9]q]
-  conf_dir = %[9]q
+  bin_dirs = [%[16]q]
+  conf_dir = %[17]q
 [plugins.'io.containerd.cri.v1.runtime'.containerd]
   default_runtime_name = 'runc'
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
@@ -139,6 +140,7 @@ type settings struct {
 	old                      bool // containerd 1.7
 	runc, idmap              string
 	restrictOOM, rejectHooks bool
+	cni                      CNI
 }
 
 func (l layout) writeConfig(s settings) error {
@@ -146,7 +148,8 @@ func (l layout) writeConfig(s settings) error {
 		l.path("root"), l.path("state"), l.path("temp"),
 		l.socket(), l.socket()+".ttrpc", l.path("s"), l.path("opt"),
 		l.nriSocket(), l.path("none"),
-		image.Pause, s.restrictOOM, s.runc, l.path("runc"), s.rejectHooks, s.idmap)
+		image.Pause, s.restrictOOM, s.runc, l.path("runc"), s.rejectHooks, s.idmap,
+		cmp.Or(s.cni.Plugins, l.path("none")), l.path("cni"))
 	if s.old {
 		text = fmt.Sprintf(oldConfigFile,
 			l.path("root"), l.path("state"), l.path("temp"),
@@ -154,8 +157,14 @@ func (l layout) writeConfig(s settings) error {
 			l.nriSocket(), l.path("none"),
 			image.Pause, s.restrictOOM, s.runc, l.path("runc"), s.idmap)
 	}
-	for _, d := range []string{"root", "state", "temp", "s", "opt", "none", "runc"} {
+	for _, d := range []string{"root", "state", "temp", "s", "opt", "none", "cni", "runc"} {
 		if err := os.MkdirAll(l.path(d), 0o711); err != nil {
+			return err
+		}
+	}
+	if s.cni.Config != "" {
+		text := fmt.Sprintf(s.cni.Config, l.path("cni-addresses"))
+		if err := os.WriteFile(filepath.Join(l.path("cni"), "pods.conflist"), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}

@@ -41,11 +41,20 @@ func (b Bundle) bin(name string) string { return filepath.Join(string(b), "bin",
 // Images is the OCI layout tar that is imported when a node starts.
 func (b Bundle) Images() string { return filepath.Join(string(b), "images.tar") }
 
+// CNI gives pods a network of their own. Without one they are on the host's.
+type CNI struct {
+	// Plugins is the directory with the plugins' programs.
+	Plugins string
+	// Config is a network configuration list, with a %s for a directory of the node's.
+	Config string
+}
+
 // Node is a running containerd. Its methods are for one goroutine, those of
 // its CRI client for any number.
 type Node struct {
 	layout
 	bundle Bundle
+	cni    CNI
 	old    bool
 	lock   *os.File
 	cmd    *exec.Cmd
@@ -56,11 +65,16 @@ type Node struct {
 // Start starts containerd in a new directory below base, imports the bundle's
 // images and returns when it is ready to run pods. ctx bounds the start only.
 func Start(ctx context.Context, bundle Bundle, base string) (*Node, error) {
+	return StartWith(ctx, bundle, base, CNI{})
+}
+
+// StartWith is Start with a network for pods.
+func StartWith(ctx context.Context, bundle Bundle, base string, cni CNI) (*Node, error) {
 	dir, err := os.MkdirTemp(base, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("node directory: %w", err)
 	}
-	n := &Node{layout: layout{dir}, bundle: bundle}
+	n := &Node{layout: layout{dir}, bundle: bundle, cni: cni}
 	if err := n.start(ctx); err != nil {
 		err = fmt.Errorf("containerd in %s: %w%s", dir, err, n.logTail())
 		return nil, errors.Join(err, n.Close())
@@ -89,7 +103,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.spawn(ctx); err != nil {
 		return err
 	}
-	return n.importImages(ctx)
+	return n.Import(ctx, n.bundle.Images())
 }
 
 func (n *Node) configure(rejectHooks bool) error {
@@ -109,6 +123,7 @@ func (n *Node) configure(rejectHooks bool) error {
 	}
 	return n.writeConfig(settings{
 		old: n.old, runc: n.bundle.bin("runc"), idmap: n.bundle.bin("idmap/runc"), restrictOOM: !lower, rejectHooks: rejectHooks,
+		cni: n.cni,
 	})
 }
 
@@ -156,9 +171,10 @@ func (n *Node) spawn(ctx context.Context) error {
 	return n.cri.WaitReady(ctx)
 }
 
-func (n *Node) importImages(ctx context.Context) error {
+// Import makes the images of an OCI archive known to the runtime.
+func (n *Node) Import(ctx context.Context, archive string) error {
 	out, err := exec.CommandContext(ctx, n.bundle.bin("ctr"), "--address", n.socket(), "--namespace", "k8s.io",
-		"images", "import", "--local", n.bundle.Images()).CombinedOutput()
+		"images", "import", "--local", archive).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("image import: %w: %s", err, bytes.TrimSpace(out))
 	}
@@ -167,6 +183,9 @@ func (n *Node) importImages(ctx context.Context) error {
 
 // CRI returns the client of the node's runtime.
 func (n *Node) CRI() *cri.Client { return n.cri }
+
+// Socket is the runtime's own, for a kubelet.
+func (n *Node) Socket() string { return n.socket() }
 
 // NRISocket is where NRI plugins connect.
 func (n *Node) NRISocket() string { return n.nriSocket() }
