@@ -86,7 +86,7 @@ func (s *suite) newest(t *testing.T) (string, error) {
 		return "", fmt.Errorf("the roll-out has not come to the node: %s", out)
 	}
 	out, err = s.cluster.Kubectl(t.Context(), "-n", namespace, "get", "pods", "-l", "app.kubernetes.io/component=agent",
-		"-o", `jsonpath={range .items[?(!@.metadata.deletionTimestamp)]}{.metadata.name} {end}`)
+		"-o", staying)
 	if f := strings.Fields(out); err == nil && len(f) == 1 {
 		return f[0], nil
 	}

@@ -206,13 +206,16 @@ func (s *suite) agent(t *testing.T) string {
 	return s.pod(t, namespace, "app.kubernetes.io/component=agent")
 }
 
+// staying has kubectl print the names of pods that are not on their way out.
+const staying = "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}"
+
 // pod is the name of a running pod with labels.
 func (s *suite) pod(t *testing.T, ns, selector string) string {
 	t.Helper()
 	name := ""
 	eventually(t, "a pod with "+selector, func() error {
 		out, err := s.cluster.Kubectl(t.Context(), "-n", ns, "get", "pods", "-l", selector, "--field-selector", "status.phase=Running",
-			"-o", `jsonpath={range .items[?(!@.metadata.deletionTimestamp)]}{.metadata.name}{"\n"}{end}`)
+			"-o", staying)
 		names := strings.Fields(out)
 		if err == nil && len(names) != 1 {
 			err = fmt.Errorf("%d are running: %q", len(names), names)

@@ -28,16 +28,16 @@ func (d *daemon) start() error {
 		return err
 	}
 	defer log.Close()
-	d.cmd = exec.Command(d.path, d.args...)
-	d.cmd.Stdout, d.cmd.Stderr = log, log
+	cmd := exec.Command(d.path, d.args...)
+	cmd.Stdout, cmd.Stderr = log, log
 	// Nothing of a cluster outlives its test, whatever ends that.
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	d.exited = make(chan struct{})
-	started := make(chan error)
-	go run(d.cmd, started, d.exited)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started, exited := make(chan error), make(chan struct{})
+	go run(cmd, started, exited)
 	if err := <-started; err != nil {
 		return fmt.Errorf("%s: %w", d.name, err)
 	}
+	d.cmd, d.exited = cmd, exited
 	return nil
 }
 
