@@ -84,7 +84,7 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 	ours, theirs := os.NewFile(uintptr(fds[0]), "guard"), os.NewFile(uintptr(fds[1]), "guard's")
 	defer ours.Close() // FileConn makes a duplicate
 	for _, fd := range fds {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBytes); err != nil {
+		if err := setSendBuffer(fd); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("socket to the guard: %w", err), theirs.Close())
 		}
 	}
@@ -97,6 +97,18 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 		return nil, nil, errors.Join(errors.New("socket to the guard: not a unix socket"), conn.Close(), theirs.Close())
 	}
 	return unixConn, theirs, nil
+}
+
+// setSendBuffer gives a socket socketBytes. More than net.core.wmem_max takes
+// CAP_NET_ADMIN, which a container that changes nothing about the network has no
+// other use for: without it the buffer is as large as that (208 KiB by default), and
+// what a stopped agent finds no more is counted by the guard all the same.
+func setSendBuffer(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBytes)
+	if errors.Is(err, unix.EPERM) {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, socketBytes)
+	}
+	return err
 }
 
 // runProgram runs the guard from memory, or from an unlinked file where that is

@@ -117,7 +117,7 @@ func (c *Cluster) controlPlane(ctx context.Context) error {
 	// Not even the administrator may run a privileged pod here.
 	c.apiserver = c.daemon("kube-apiserver", "--etcd-servers", "http://127.0.0.1:2379", "--allow-privileged=false",
 		"--bind-address", "0.0.0.0", "--secure-port", "443", "--advertise-address", HostIP,
-		"--service-cluster-ip-range", serviceIP+"/24", "--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction",
+		"--kubelet-preferred-address-types", "InternalIP", "--service-cluster-ip-range", serviceIP+"/24", "--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction",
 		"--token-auth-file", c.path("tokens.csv"), "--client-ca-file", c.path("ca.crt"),
 		"--tls-cert-file", c.path("apiserver.crt"), "--tls-private-key-file", c.path("apiserver.key"),
 		"--kubelet-client-certificate", c.path("client.crt"), "--kubelet-client-key", c.path("client.key"),
