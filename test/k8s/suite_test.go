@@ -90,11 +90,6 @@ func need(t *testing.T, name string, value *string) string {
 
 func newSuite(t *testing.T) *suite {
 	t.Helper()
-	if swept, err := ctd.Sweep("/tmp"); err != nil {
-		t.Fatal(err)
-	} else if len(swept) > 0 {
-		t.Logf("removed what earlier runs had left: %v", swept)
-	}
 	begin := time.Now()
 	c, err := cluster.Start(t.Context(), cluster.Options{
 		Binaries: need(t, "binaries", binaries), Bundle: ctd.Bundle(need(t, "bundle", bundleDir)), CNI: need(t, "cni", cniDir),

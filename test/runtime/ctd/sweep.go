@@ -100,6 +100,10 @@ func (l layout) processes() ([]int, error) {
 			if err != nil {
 				return nil, fmt.Errorf("cgroup.procs of %s: %w", dir, err)
 			}
+			if pid == 0 {
+				// Of another pid namespace (cgroups(7)), and to kill(2) this process's own group.
+				return nil, fmt.Errorf("cgroup.procs of %s: a process that can't be seen from here", dir)
+			}
 			pids = append(pids, pid)
 		}
 	}

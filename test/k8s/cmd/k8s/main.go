@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/beesting-otel/beesting/test/runtime/ctd"
 	"github.com/beesting-otel/beesting/test/runtime/parts"
 )
 
@@ -87,6 +88,14 @@ func run(ctx context.Context, pattern string) error {
 	}
 	if pattern != "" {
 		args = append(args, "-test.run", pattern)
+	}
+	// From inside of the namespaces, what an earlier run has left can't be seen.
+	swept, err := ctd.Sweep("/tmp")
+	if err != nil {
+		return err
+	}
+	if len(swept) > 0 {
+		say(fmt.Sprintf("removed what earlier runs had left: %v", swept))
 	}
 	return inNamespace(ctx, test, args)
 }
