@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -267,6 +268,16 @@ func (s *suite) apiServerAway(t *testing.T) {
 	s.read(t, s.web(t), awsPath, "aws")
 	if now := s.agent(t); now != agent {
 		t.Errorf("the agent's pod was %s and is %s", agent, now)
+	}
+}
+
+// kustomize has the API server look at the bases, as it would when they are applied.
+func (s *suite) kustomize(t *testing.T) {
+	for _, dir := range []string{"agent", "collector", "example"} {
+		out := s.kubectl(t, "apply", "-k", filepath.Join(need(t, "chart", chartDir), "../../kustomize", dir), "--dry-run=server", "--validate=strict", "-o", "name")
+		if !strings.Contains(out, "daemonset.apps/beesting") {
+			t.Errorf("base %s: %s", dir, out)
+		}
 	}
 }
 

@@ -67,6 +67,7 @@ func TestKubernetes(t *testing.T) {
 		{"APIServerAway", (*suite).apiServerAway},
 		{"Capabilities", (*suite).capabilities},
 		{"Uninstall", (*suite).uninstall},
+		{"Kustomize", (*suite).kustomize},
 	} {
 		begin := time.Now()
 		ok := t.Run(sc.name, func(t *testing.T) { sc.run(s, t) })
