@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/beesting-otel/beesting/test/k8s/cluster"
 )
 
 // workloads are three kinds of owners of pods.
@@ -269,6 +271,25 @@ func (s *suite) apiServerAway(t *testing.T) {
 	if now := s.agent(t); now != agent {
 		t.Errorf("the agent's pod was %s and is %s", agent, now)
 	}
+}
+
+// collector is the chart with the other form of the agent, whose Collector adds what
+// the API server knows of a pod.
+func (s *suite) collector(t *testing.T) {
+	name, tag, _ := strings.Cut(need(t, "receiver-image", receiverName), ":")
+	s.helm(t, "install", "--wait", "--timeout", "3m", "--set", "mode=collector,collector.insecure=true",
+		"--set", "collector.endpoint="+cluster.HostIP+":4317",
+		"--set", "collector.image.repository="+name+",collector.image.tag="+tag+",collector.image.pullPolicy=Never",
+		"--set-json", `collector.config={"receivers":{"honeytoken":{"tokens":[{"name":"aws","kind":"aws-credentials"}],"match":{"namespaces":["`+shop+`"]}}}}`)
+	web := s.web(t)
+	eventually(t, "a token in a container that was there before", func() error {
+		_, err := s.cluster.Kubectl(t.Context(), "-n", shop, "exec", web.pod, "--", "/bin/busybox", "test", "-s", awsPath)
+		return err
+	})
+	time.Sleep(5 * time.Second) // until the Collector has asked for its node's pods, accesses go without
+	s.workloads = true
+	s.read(t, web, awsPath, "aws")
+	s.helm(t, "uninstall", "--wait", "--timeout", "3m")
 }
 
 // kustomize has the API server look at the bases, as it would when they are applied.

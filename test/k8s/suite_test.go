@@ -26,6 +26,8 @@ var (
 	cniDir       = flag.String("cni", "", "directory with CNI plugins")
 	imageName    = flag.String("image", "", "name and tag of the agent's image")
 	archive      = flag.String("archive", "", "OCI archive with the agent's image")
+	receiverName = flag.String("receiver-image", "", "name and tag of the image of the Collector with the receiver")
+	receiverFile = flag.String("receiver-archive", "", "OCI archive with it")
 	chartDir     = flag.String("chart", "", "directory of the Helm chart")
 )
 
@@ -67,6 +69,7 @@ func TestKubernetes(t *testing.T) {
 		{"APIServerAway", (*suite).apiServerAway},
 		{"Capabilities", (*suite).capabilities},
 		{"Uninstall", (*suite).uninstall},
+		{"Collector", (*suite).collector},
 		{"Kustomize", (*suite).kustomize},
 	} {
 		begin := time.Now()
@@ -94,7 +97,7 @@ func newSuite(t *testing.T) *suite {
 	begin := time.Now()
 	c, err := cluster.Start(t.Context(), cluster.Options{
 		Binaries: need(t, "binaries", binaries), Bundle: ctd.Bundle(need(t, "bundle", bundleDir)), CNI: need(t, "cni", cniDir),
-		Images: []string{need(t, "archive", archive)}, Log: func(line string) { t.Log(line) },
+		Images: []string{need(t, "archive", archive), need(t, "receiver-archive", receiverFile)}, Log: func(line string) { t.Log(line) },
 	})
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
@@ -107,7 +110,9 @@ func newSuite(t *testing.T) *suite {
 	t.Logf("the node is ready after %.1f s", time.Since(begin).Seconds())
 	nodeName = filepath.Base(c.Node.Dir())
 	s := &suite{cluster: c, values: filepath.Join(t.TempDir(), "values.yaml")}
-	s.backEnd, err = collector.Start(t.Context(), collector.Config{Binary: need(t, "collector", collectorExe), HTTP: cluster.HostIP + ":4318"})
+	s.backEnd, err = collector.Start(t.Context(), collector.Config{
+		Binary: need(t, "collector", collectorExe), HTTP: cluster.HostIP + ":4318", GRPC: cluster.HostIP + ":4317",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -53,38 +54,9 @@ func run(ctx context.Context, pattern string) error {
 	if err := m.Install(ctx, "containernetworking-plugins", "iproute2"); err != nil {
 		return err
 	}
-	binaries, err := script(ctx, "test/k8s/binaries/build.sh")
+	args, err := build(ctx, m, module, filepath.Join(cache, "k8s"))
 	if err != nil {
 		return err
-	}
-	helm, err := script(ctx, "hack/tool.sh", "helm")
-	if err != nil {
-		return err
-	}
-	otelcol, err := m.Collector(ctx)
-	if err != nil {
-		return err
-	}
-	bundle, err := m.Bundle(ctx, parts.Containerd)
-	if err != nil {
-		return err
-	}
-	image, err := script(ctx, "hack/image.sh", "beesting")
-	if err != nil {
-		return err
-	}
-	bin := filepath.Join(cache, "e2e")
-	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return err
-	}
-	test := filepath.Join(bin, "k8s.test")
-	if err := m.BuildTest(ctx, test, "k8s", "./test/k8s"); err != nil {
-		return err
-	}
-	name, _, _ := strings.Cut(image, "@")
-	args := []string{
-		"-test.v", "-test.timeout", timeout.String(), "-binaries", binaries, "-helm", helm, "-collector", otelcol, "-bundle", string(bundle),
-		"-cni", cniPlugins, "-image", name, "-archive", filepath.Join(module, "dist/image/beesting.tar"), "-chart", filepath.Join(module, "deploy/otel/chart/beesting"),
 	}
 	if pattern != "" {
 		args = append(args, "-test.run", pattern)
@@ -97,13 +69,45 @@ func run(ctx context.Context, pattern string) error {
 	if len(swept) > 0 {
 		say(fmt.Sprintf("removed what earlier runs had left: %v", swept))
 	}
-	return inNamespace(ctx, test, args)
+	return inNamespace(ctx, args)
+}
+
+// build makes the parts and returns the command line of the tests.
+func build(ctx context.Context, m *parts.Maker, module, dir string) ([]string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	test := filepath.Join(dir, "k8s.test")
+	args := []string{test, "-test.v", "-test.timeout", timeout.String(), "-cni", cniPlugins, "-chart", filepath.Join(module, "deploy/otel/chart/beesting")}
+	for name, command := range map[string][]string{
+		"binaries": {"test/k8s/binaries/build.sh"}, "helm": {"hack/tool.sh", "helm"},
+		"image": {"hack/image.sh", "beesting", dir}, "receiver-image": {"hack/image.sh", "collector", dir},
+	} {
+		out, err := script(ctx, command[0], command[1:]...)
+		if err != nil {
+			return nil, err
+		}
+		out, _, _ = strings.Cut(out, "@") // an image's digest
+		args = append(args, "-"+name, out)
+	}
+	args = append(args, "-archive", filepath.Join(dir, "beesting.tar"), "-receiver-archive", filepath.Join(dir, "otelcol-beesting.tar"))
+	otelcol, err := m.Collector(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := m.Bundle(ctx, parts.Containerd)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, "-collector", otelcol, "-bundle", string(bundle))
+	return args, m.BuildTest(ctx, test, "k8s", "./test/k8s")
 }
 
 // script runs one of the repository's and gives the last line of its output back.
 func script(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), "ARCHES="+runtime.GOARCH) // of an image, what runs here will do
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
@@ -119,8 +123,8 @@ func script(ctx context.Context, name string, args ...string) (string, error) {
 // sandboxes let nobody look at.)
 const node = `mount --make-rprivate / && mount -t proc proc /proc && "$@"`
 
-func inNamespace(ctx context.Context, test string, args []string) error {
-	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", node, "sh", test}, args...)...)
+func inNamespace(ctx context.Context, command []string) error {
+	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", node, "sh"}, command...)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setpgid: true,
