@@ -73,11 +73,28 @@ func (s *suite) install(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.workloads = strings.Contains(help, "kubernetes:")
+	s.connected(t)
 	status, err := s.ask(t, "status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s, workloads' names: %t", strings.SplitN(status, "\n", 2)[0], s.workloads)
+}
+
+// connected waits for the agent's connection to the API server: it is as ready
+// without one, and accesses are told without what would come by it.
+func (s *suite) connected(t *testing.T) {
+	t.Helper()
+	if !s.workloads {
+		return
+	}
+	eventually(t, "the agent to be connected to the API server", func() error {
+		out, err := s.ask(t, "status")
+		if err == nil && !strings.Contains(out, "connected to https://") {
+			err = errors.New(out)
+		}
+		return err
+	})
 }
 
 // web and db are pods that all scenarios use.
@@ -185,6 +202,7 @@ func (s *suite) kubeletRestart(t *testing.T) {
 		t.Errorf("the container was %s and is %s", web.id, now.id)
 	}
 	s.healthy(t)
+	s.connected(t)
 	s.read(t, web, awsPath, "aws")
 	if now := s.agent(t); now != agent {
 		t.Errorf("the agent's pod was %s and is %s", agent, now)
@@ -202,6 +220,7 @@ func (s *suite) containerdRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.healthy(t)
+	s.connected(t)
 	s.read(t, web, awsPath, "aws")
 	// The agent has to be back on the NRI socket for a new container's tokens.
 	s.kubectl(t, "-n", shop, "delete", "pod", web.pod, "--wait")
@@ -220,10 +239,12 @@ func (s *suite) agentKilled(t *testing.T) {
 		return err
 	})
 	s.healthy(t)
+	s.connected(t)
 	s.read(t, web, awsPath, "aws")
 	s.kubectl(t, "-n", namespace, "delete", "pod", agent, "--grace-period=0", "--force")
 	s.kubectl(t, "-n", namespace, "rollout", "status", "ds/"+release, "--timeout", "3m")
 	s.healthy(t)
+	s.connected(t)
 	s.read(t, web, awsPath, "aws")
 }
 
@@ -235,6 +256,7 @@ func (s *suite) rollingUpdate(t *testing.T) {
 		t.Error("the agent's pod is the old one")
 	}
 	s.healthy(t)
+	s.connected(t)
 	s.read(t, web, awsPath, "aws")
 }
 
@@ -257,9 +279,14 @@ func (s *suite) apiServerAway(t *testing.T) {
 	killAgent(t)
 	time.Sleep(5 * time.Second)
 	eventually(t, "the next agent to watch", func() error { return s.agentWatches() })
+	// What the one before knew of owners, this one can't ask for, and says so.
+	unknown := map[string]string{"honeytoken.k8s.unresolved": "away"}
+	again.owner = unknown
 	s.readAside(t, again, awsPath, "aws")
 	time.Sleep(outage - time.Since(begin))
-	s.readAside(t, web, awsPath, "aws")
+	nameless := web
+	nameless.owner = unknown
+	s.readAside(t, nameless, awsPath, "aws")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.cluster.StartAPIServer(ctx); err != nil {
@@ -267,6 +294,7 @@ func (s *suite) apiServerAway(t *testing.T) {
 	}
 	t.Logf("the API server was away for %.0f s", time.Since(begin).Seconds())
 	s.healthy(t)
+	s.connected(t)
 	s.read(t, s.web(t), awsPath, "aws")
 	if now := s.agent(t); now != agent {
 		t.Errorf("the agent's pod was %s and is %s", agent, now)
