@@ -3,7 +3,8 @@
 // decoded strictly into Kubernetes' types, and held against the rules that
 // docs/kubernetes.md states. None needs a cluster or a network.
 //
-// The bases and the chart's README are made from the chart by `go test -update`.
+// The bases, the chart's README and its copies of the Collector's configurations are
+// made by `go test -update`.
 package deploy
 
-//go:generate go test -run ^(TestBasesAreCurrent|TestReadmeIsCurrent)$ -count=1 . -update
+//go:generate go test -run AreCurrent|IsCurrent -count=1 . -update

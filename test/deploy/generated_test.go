@@ -34,6 +34,18 @@ func current(t *testing.T, name string, want []byte) {
 	}
 }
 
+// TestFilesOfTheCollectorAreCurrent: a chart can't have files from outside of its directory. It
+// comes before what is made with them.
+func TestFilesOfTheCollectorAreCurrent(t *testing.T) {
+	for _, name := range []string{"node.yaml", "node-k8s.yaml", "gateway.yaml", "gateway-tls.yaml"} {
+		want, err := os.ReadFile(filepath.Join("../../deploy/otel/collector", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		current(t, filepath.Join(chartDir, "files", name), want)
+	}
+}
+
 // baseRows are the kustomize bases and the values that they are rendered with.
 var baseRows = []variant{
 	{"agent", values{"otlp": values{"endpoint": "http://otel-collector.monitoring:4318"}, "podSecurity": values{"createNamespace": true}}},
@@ -79,17 +91,6 @@ func withoutHelm(text string) string {
 		}
 	}
 	return strings.TrimRight(out.String(), "\n") + "\n"
-}
-
-// TestFilesOfTheCollectorAreCurrent: a chart can't have files from outside of its directory.
-func TestFilesOfTheCollectorAreCurrent(t *testing.T) {
-	for _, name := range []string{"node.yaml", "node-k8s.yaml", "gateway.yaml", "gateway-tls.yaml"} {
-		want, err := os.ReadFile(filepath.Join("../../deploy/otel/collector", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		current(t, filepath.Join(chartDir, "files", name), want)
-	}
 }
 
 // value is a row of the chart's README.

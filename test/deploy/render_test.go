@@ -36,7 +36,7 @@ type variant struct {
 var variantRows = []variant{
 	{"agent", values{"otlp": values{"endpoint": "http://otel-collector.monitoring:4318"}}},
 	{"agent with everything", values{
-		"otlp":         values{"endpoint": "https://otel.example:4317", "protocol": "grpc", "headersSecret": "headers", "tlsSecret": "tls"},
+		"otlp":         values{"endpoint": "https://otel.example:4317", "protocol": "grpc", "headersSecret": "headers", "tlsSecret": "tls", "clientCertificate": true},
 		"image":        values{"digest": "sha256:" + strings.Repeat("0", 64)},
 		"commonLabels": values{"team": "security"}, "podLabels": values{"a": "b"}, "podAnnotations": values{"c": "d"},
 		"imagePullSecrets": []any{values{"name": "registry"}}, "extraEnv": []any{values{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}},
@@ -52,7 +52,7 @@ var variantRows = []variant{
 	{"agent and gateway", values{"gateway": values{"enabled": true}, "networkPolicy": values{"egress": []any{values{"ports": []any{values{"port": 4318}}}}}}},
 	{"collector", values{"mode": "collector", "collector": values{"endpoint": "gateway:4317", "insecure": true}}},
 	{"collector and gateway", values{
-		"mode": "collector", "otlp": values{"tlsSecret": "tls"}, "collector": values{"config": values{"receivers": values{"honeytoken": values{"node_name": "n"}}}},
+		"mode": "collector", "otlp": values{"tlsSecret": "tls", "clientCertificate": true}, "collector": values{"config": values{"receivers": values{"honeytoken": values{"node_name": "n"}}}},
 		"gateway": values{"enabled": true, "replicas": 3, "tlsSecret": "tls", "envSecret": "env", "config": values{"processors": values{}}, "storage": values{"className": "fast"}},
 	}},
 }
