@@ -20,17 +20,18 @@ var withoutRows = []struct {
 	capability, feature string
 	broken              func(*suite, *testing.T) error
 	instead             []string
+	live                bool // to be seen when a token is planted in a container that runs
 }{
-	{"SYS_ADMIN", "loading programs", refuses("missing CAP_BPF (to load programs)"), nil},
+	{"SYS_ADMIN", "loading programs", refuses("missing CAP_BPF (to load programs)"), nil, false},
 	{"SYS_ADMIN", "watching without eBPF, and planting in containers that run", either(
-		refuses("no attach mode works"), lacks("enter mount namespace: operation not permitted")), []string{"BPF", "PERFMON"}},
-	{"SYS_PTRACE", "looking into containers through /proc/PID/root", refuses("missing CAP_SYS_PTRACE"), nil},
-	{"DAC_READ_SEARCH", "passing directories of other users", refuses("missing CAP_DAC_READ_SEARCH"), nil},
-	{"CHOWN", "giving a token to its container's user", refuses("missing CAP_CHOWN"), nil},
-	{"FOWNER", "setting the mode of such a token", refuses("missing CAP_FOWNER"), nil},
-	{"SYS_CHROOT", "planting in containers that run", lacks("enter mount namespace: operation not permitted"), nil},
-	{"SETUID", "planting in directories of other users, in containers that run", lacks("user 1000 of new files: operation not permitted"), nil},
-	{"SETGID", "the same, for groups", lacks("group 1000 of new files: operation not permitted"), nil},
+		refuses("no attach mode works"), lacks("enter mount namespace: operation not permitted")), []string{"BPF", "PERFMON"}, false},
+	{"SYS_PTRACE", "looking into containers through /proc/PID/root", refuses("missing CAP_SYS_PTRACE"), nil, false},
+	{"DAC_READ_SEARCH", "passing directories of other users", refuses("missing CAP_DAC_READ_SEARCH"), nil, false},
+	{"CHOWN", "giving a token to its container's user", refuses("missing CAP_CHOWN"), nil, false},
+	{"FOWNER", "setting the mode of such a token", refuses("missing CAP_FOWNER"), nil, false},
+	{"SYS_CHROOT", "planting in containers that run", lacks("enter mount namespace: operation not permitted"), nil, true},
+	{"SETUID", "planting in directories of other users, in containers that run", lacks("user 1000 of new files: operation not permitted"), nil, true},
+	{"SETGID", "the same, for groups", lacks("group 1000 of new files: operation not permitted"), nil, true},
 }
 
 // capabilities takes each away once and looks for what doesn't work any more; with
@@ -51,7 +52,13 @@ func (s *suite) capabilities(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.helm(t, "upgrade", "--set-json", "capabilities="+string(rest), "--set-json", late)
+			with := []string{"--set-json", "capabilities=" + string(rest)}
+			s.helm(t, "upgrade", with...)
+			if row.live {
+				// The agent that comes has to be there before the token is: the one that goes could plant it.
+				eventually(t, "the agent with less", func() error { return s.ready(t) })
+				s.helm(t, "upgrade", append(with, "--set-json", late)...)
+			}
 			eventually(t, "what doesn't work without "+row.capability+": "+row.feature, func() error { return row.broken(s, t) })
 		})
 	}
@@ -92,6 +99,20 @@ func (s *suite) newest(t *testing.T) (string, error) {
 		return f[0], nil
 	}
 	return "", errors.Join(err, fmt.Errorf("pods of the agent: %s", out))
+}
+
+// ready is an error unless the newest pod is.
+func (s *suite) ready(t *testing.T) error {
+	t.Helper()
+	pod, err := s.newest(t)
+	if err != nil {
+		return err
+	}
+	out, err := s.cluster.Kubectl(t.Context(), "-n", namespace, "get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].ready}")
+	if err == nil && out != "true" {
+		err = fmt.Errorf("pod %s is ready: %q", pod, out)
+	}
+	return err
 }
 
 // refuses holds when the agent ends with a reason that has this text in it.
