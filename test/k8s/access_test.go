@@ -40,17 +40,18 @@ func (s *suite) read(t *testing.T, to target, path, token string) string {
 	return content
 }
 
-// readAside is read without the API server: the runtime runs the command.
-func (s *suite) readAside(t *testing.T, to target, path, token string) {
+// readAside is read of the first token without the API server: the runtime runs the
+// command.
+func (s *suite) readAside(t *testing.T, to target) {
 	t.Helper()
 	before := s.accesses(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	r, err := s.cluster.Node.CRI().Exec(ctx, to.id, "cat", path)
+	r, err := s.cluster.Node.CRI().Exec(ctx, to.id, "cat", awsPath)
 	if err != nil || r.ExitCode != 0 || len(r.Stdout) == 0 {
-		t.Fatalf("cat %s in %s: exit code %d, %q, %v", path, to.pod, r.ExitCode, r.Stderr, err)
+		t.Fatalf("cat %s in %s: exit code %d, %q, %v", awsPath, to.pod, r.ExitCode, r.Stderr, err)
 	}
-	s.told(t, before, to, token, "cat "+path)
+	s.told(t, before, to, "aws", "cat "+awsPath)
 }
 
 // accesses is how many log records the back end has.

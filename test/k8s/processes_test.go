@@ -60,7 +60,7 @@ func killAgent(t *testing.T) {
 }
 
 // killInit ends a container's first process.
-func killInit(t *testing.T, s *suite, of target) {
+func killInit(t *testing.T, of target) {
 	t.Helper()
 	pids, err := processes("sleep", "36000")
 	if err != nil {

@@ -270,11 +270,11 @@ func (s *suite) apiServerAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	s.readAside(t, web, awsPath, "aws")
+	s.readAside(t, web)
 	// A container that the kubelet starts again by itself gets its tokens.
-	killInit(t, s, db)
+	killInit(t, db)
 	again := s.successor(t, db)
-	s.readAside(t, again, awsPath, "aws")
+	s.readAside(t, again)
 	// So it is with an agent that starts in the middle of it.
 	killAgent(t)
 	time.Sleep(5 * time.Second)
@@ -282,11 +282,11 @@ func (s *suite) apiServerAway(t *testing.T) {
 	// What the one before knew of owners, this one can't ask for, and says so.
 	unknown := map[string]string{"honeytoken.k8s.unresolved": "away"}
 	again.owner = unknown
-	s.readAside(t, again, awsPath, "aws")
+	s.readAside(t, again)
 	time.Sleep(outage - time.Since(begin))
 	nameless := web
 	nameless.owner = unknown
-	s.readAside(t, nameless, awsPath, "aws")
+	s.readAside(t, nameless)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.cluster.StartAPIServer(ctx); err != nil {
