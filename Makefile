@@ -99,7 +99,7 @@ test: ## Everything: lint, generated files, unit, fuzz, VMs, real runtime.
 lint: ## Lint Go, C, shell and docs, and prove that the rules bite.
 	@hack/install-deps.sh shellcheck
 	@$(STEP) sources hack/check-sources.sh
-	@for dir in . dashboards test/formats test/collector/otelcol test/deploy deploy/image test/k8s/binaries internal/tools; do \
+	@for dir in . dashboards test/formats test/collector/otelcol test/deploy deploy/image internal/tools; do \
 	  $(STEP) "$$dir/go.mod is tidy" env -C "$$dir" go mod tidy -diff || exit 1; \
 	done
 	@$(STEP) golangci-lint hack/golangci-lint.sh
