@@ -61,7 +61,7 @@ func (d *delivery) receiver(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), *outage+2*patience)
 	defer cancel()
 
-	first, enough := d.touches(ctx)
+	first, enough := d.touches(ctx, quick)
 	time.Sleep(time.Second)
 	d.down(t)
 	time.Sleep(*outage / 2)
@@ -75,7 +75,7 @@ func (d *delivery) receiver(t *testing.T) {
 		t.Fatal(err)
 	}
 	col = d.collector(t, cfg, text, 1)
-	second, enough := d.touches(ctx)
+	second, enough := d.touches(ctx, quick)
 	time.Sleep(*outage / 2)
 	d.up(t, nil)
 	healed := time.Now()

@@ -220,7 +220,7 @@ func (d *delivery) during(t *testing.T, tr trouble) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), tr.lasts+2*patience)
 	defer cancel()
-	touched, enough := d.touches(ctx)
+	touched, enough := d.touches(ctx, quick)
 	time.Sleep(time.Second)
 	tr.begin(t)
 	time.Sleep(tr.lasts)
@@ -245,12 +245,15 @@ func (d *delivery) during(t *testing.T, tr trouble) {
 	}
 }
 
+// quick is the pause between two touches where there are a hundred a second.
+const quick = 5 * time.Millisecond
+
 // touches has processes of the container touch the token, one after the other,
 // until enough is called; then the channel has how many there were.
-func (d *delivery) touches(ctx context.Context) (<-chan string, func(*testing.T)) {
+func (d *delivery) touches(ctx context.Context, pause time.Duration) (<-chan string, func(*testing.T)) {
 	d.runs++
 	stop := fmt.Sprintf("/enough-%d", d.runs)
-	script := "n=0; until [ -e " + stop + " ]; do cat " + dbPath + " >/dev/null & wait; usleep 5000; n=$((n+1)); done; echo $n"
+	script := "n=0; until [ -e " + stop + " ]; do cat " + dbPath + " >/dev/null & wait; usleep " + strconv.FormatInt(pause.Microseconds(), 10) + "; n=$((n+1)); done; echo $n"
 	count := make(chan string, 1)
 	go func() {
 		r, err := d.node.CRI().Exec(ctx, d.box.id, "sh", "-c", script)
@@ -383,7 +386,7 @@ func (d *delivery) collectorAway(t *testing.T) {
 	defer func() { d.config = own }()
 	ctx, cancel := context.WithTimeout(t.Context(), *outage+2*patience)
 	defer cancel()
-	touched, enough := d.touches(ctx)
+	touched, enough := d.touches(ctx, quick)
 	time.Sleep(time.Second)
 	if err := c.Stop(); err != nil {
 		t.Fatal(err)
