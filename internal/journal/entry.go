@@ -123,7 +123,7 @@ func newCodec() (codec, error) {
 func (c codec) pack(f *frame) frame {
 	out := *f
 	if !f.packed {
-		out.raw = c.packer.EncodeAll(f.payload(), make([]byte, headerBytes, headerBytes+len(f.raw)/2))
+		out.raw = c.packer.EncodeAll(f.payload(), make([]byte, headerBytes, headerBytes+len(f.raw)/8))
 		out.packed = true
 	}
 	return out

@@ -52,7 +52,7 @@ func (f *frame) last() uint64 { return f.first + uint64(f.count) - 1 }
 func room(entries int) []byte { return make([]byte, headerBytes, headerBytes+entryBytes*entries) }
 
 // entryBytes is about what an entry takes.
-const entryBytes = 2048
+const entryBytes = 3072
 
 // add makes entries the frame's last ones, which have been encoded into a room
 // that is the frame's from then on.
