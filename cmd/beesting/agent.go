@@ -79,6 +79,7 @@ and what was delivered lately.`,
 		}
 		n := node{app: a, file: *file, config: c, source: source, hangup: hangup, started: time.Now()}
 		n.log, n.level = a.levelLogger(c.Log)
+		a.spareMemory()
 		return n.run(cmd.Context())
 	}
 	return cmd
@@ -111,7 +112,6 @@ type node struct {
 // again when a later one can't be had; the first thing that others can see, the
 // plugin, comes last.
 func (n *node) run(ctx context.Context) (err error) {
-	n.app.spareMemory()
 	machine := n.app.machine(n.config, "/proc", "/sys")
 	if n.warnings, err = machine.Preflight(); err != nil {
 		return err
