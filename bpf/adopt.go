@@ -75,7 +75,10 @@ func (s *Sensor) adoptFrom(dir string, names []string, spec *ebpf.CollectionSpec
 		return err
 	}
 	s.generation, s.build, s.resumed = left.active, left.build, left.describe()
-	return errors.Join(s.identify(), s.prove())
+	if err := s.identify(); err != nil {
+		return err
+	}
+	return s.prove()
 }
 
 // disown lets go of what adoptFrom had, as if it had not been tried: what is pinned
